@@ -1,0 +1,38 @@
+//! Bounds of a connection; every one has a safe default.
+
+/// What one connection may cost. Sizes in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// A frame's payload; `None`: as large as a message may be.
+    pub frame_size_max: Option<u64>,
+    /// Memory for one message that is being put together, in each direction. Without a content filter's
+    /// `max-message-size` it is also the largest message.
+    pub message_size_max: u64,
+    pub fragments_max: u32,
+    /// First fragment to FIN.
+    pub message_timeout_ms: u64,
+    pub idle_timeout_s: u64,
+    /// Nesting of objects and arrays.
+    pub json_depth_max: u32,
+}
+
+impl Limits {
+    pub const MESSAGE_SIZE_MAX_DEFAULT: u64 = 1 << 20;
+    pub const FRAGMENTS_MAX_DEFAULT: u32 = 1024;
+    pub const MESSAGE_TIMEOUT_MS_DEFAULT: u64 = 30_000;
+    pub const IDLE_TIMEOUT_S_DEFAULT: u64 = 3_600;
+    pub const JSON_DEPTH_MAX_DEFAULT: u32 = 64;
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            frame_size_max: None,
+            message_size_max: Self::MESSAGE_SIZE_MAX_DEFAULT,
+            fragments_max: Self::FRAGMENTS_MAX_DEFAULT,
+            message_timeout_ms: Self::MESSAGE_TIMEOUT_MS_DEFAULT,
+            idle_timeout_s: Self::IDLE_TIMEOUT_S_DEFAULT,
+            json_depth_max: Self::JSON_DEPTH_MAX_DEFAULT,
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! The rules that a policy may hold.
+
+use std::path::PathBuf;
+
+use wsi_ws::Opcode;
+
+use crate::{Action, Directions};
+
+/// What is asked of the upgrade (`handshake`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HandshakeRules {
+    /// Exact origins, scheme, host and port; `None`: any, or none.
+    pub origins: Option<Vec<String>>,
+    /// Subprotocols that may be offered on; `None`: any.
+    pub subprotocols: Option<Vec<String>>,
+    pub compression: Compression,
+    /// From the first byte of the request to the 101, upstream included.
+    pub timeout_ms: u64,
+}
+
+impl HandshakeRules {
+    pub const TIMEOUT_MS_DEFAULT: u64 = 5_000;
+}
+
+impl Default for HandshakeRules {
+    fn default() -> Self {
+        Self {
+            origins: None,
+            subprotocols: None,
+            compression: Compression::default(),
+            timeout_ms: Self::TIMEOUT_MS_DEFAULT,
+        }
+    }
+}
+
+/// What becomes of an offer of permessage-deflate (RFC 7692).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Compression {
+    /// The offer is not passed on, so both legs speak plain frames.
+    #[default]
+    Strip,
+    /// An upgrade that offers it is answered with 400.
+    Refuse,
+}
+
+/// Message schema rules (`validation`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Validation {
+    /// Stable name in records and metrics, as `validation-1`.
+    pub name: String,
+    pub schema_type: SchemaType,
+    pub schema_path: PathBuf,
+    pub directions: Directions,
+    pub messages: MessageTypes,
+    pub action: Action,
+}
+
+/// The language of a schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SchemaType {
+    /// JSON text under a JSON Schema.
+    Json,
+}
+
+/// Which messages a rule looks at (`opcode`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MessageTypes {
+    Text,
+    Binary,
+    Any,
+}
+
+impl MessageTypes {
+    #[inline]
+    pub const fn contains(self, opcode: Opcode) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Text => matches!(opcode, Opcode::Text),
+            Self::Binary => matches!(opcode, Opcode::Binary),
+        }
+    }
+}
+
+/// Token buckets of one connection (`rate-limit`); at least one of the two rates is set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RateLimit {
+    /// Stable name in records and metrics, as `rate-limit-1`.
+    pub name: String,
+    pub messages: Option<Rate>,
+    pub bytes: Option<Rate>,
+    pub directions: Directions,
+    pub action: Action,
+}
+
+/// A token bucket: `per_second` tokens flow in, at most `burst` are kept; both at least 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    pub per_second: u64,
+    pub burst: u64,
+}
+
+/// Payload rules (`content-filter`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContentFilter {
+    /// Stable name in records and metrics, as `content-filter-1`.
+    pub name: String,
+    pub patterns: Vec<Pattern>,
+    /// Names of built-in rule sets, as `xss`.
+    pub rule_sets: Vec<String>,
+    pub directions: Directions,
+    /// JSON escapes are undone before matching, beside the raw bytes.
+    pub normalize_json: bool,
+    pub action: Action,
+    /// Larger messages are closed with 1009, whatever `action` says.
+    pub message_size_max: Option<u64>,
+}
+
+/// One block pattern.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pattern {
+    /// `/expression/flags`: flags of `i` (caseless), `m` (multi-line), `s` (dot matches newline), `u` (Unicode classes).
+    Regex { expression: String, flags: String },
+    /// Bytes that must not occur.
+    Literal(String),
+}

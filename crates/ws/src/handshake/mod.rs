@@ -1,0 +1,1 @@
+//! The upgrade (RFC 6455 section 4).
