@@ -1,14 +1,22 @@
 //! RFC 6455 as a sans-io core: it knows no sockets, no clocks and no policy.
 //!
 //! Bytes go in, events come out, the same events for any split of the same bytes. [`handshake`] reads and writes the
-//! upgrade, [`decoder`] frames, [`assembler`] puts fragments together, [`error::ProtocolError::close_code`] is the one place where
-//! a fault becomes a close code.
+//! upgrade, [`Decoder`] frames, [`Assembler`] puts fragments together, and [`ProtocolError::close_code`] is the one
+//! place where a fault becomes a close code.
 
+pub mod assembler;
 pub mod close;
+pub mod decoder;
 pub mod error;
 pub mod frame;
 pub mod handshake;
+pub mod limits;
+pub mod mask;
+pub mod utf8;
 
+pub use assembler::{Assembled, Assembler, Message};
 pub use close::{CloseCode, ClosePayload};
+pub use decoder::{Decoder, Piece};
 pub use error::ProtocolError;
-pub use frame::{Header, Opcode, Role};
+pub use frame::{HEADER_SIZE_MAX, Header, Opcode, Role};
+pub use limits::WireLimits;

@@ -1,0 +1,190 @@
+//! Pieces of frames to messages (RFC 6455 section 5.4): fragments joined, control frames let through between them,
+//! everything bounded.
+
+use crate::{
+    decoder::Piece,
+    error::ProtocolError,
+    frame::{HEADER_SIZE_MAX, Opcode},
+    limits::WireLimits,
+    utf8::Utf8,
+};
+
+/// The messages of one direction. It holds what has arrived of a message that is not complete, at most
+/// [`WireLimits::message_size_max`] bytes, and of a control frame that was cut, and nothing while neither is open.
+#[derive(Debug, Default)]
+pub struct Assembler {
+    /// Boxed: nearly all connections have no message open at any moment.
+    open: Option<Box<OpenMessage>>,
+    /// At most 125 bytes; empty, and so without memory, between cut control frames.
+    control: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct OpenMessage {
+    opcode: Opcode,
+    utf8: Utf8,
+    fragments: u32,
+    /// Room for a frame header, then the payload so far: the message leaves in the buffer in which it was put together.
+    buffer: Vec<u8>,
+}
+
+/// What a piece completes.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Assembled {
+    /// Nothing yet.
+    Pending,
+    /// A message in one frame, all of which lies in the input.
+    InPlace(Opcode),
+    /// A message that came in several pieces.
+    Message(Message),
+    /// A control frame, all of which lies in the input.
+    ControlInPlace(Opcode),
+    /// A control frame that was cut.
+    Control { opcode: Opcode, payload: Vec<u8> },
+}
+
+/// A message with its payload in a buffer of its own.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Message {
+    pub opcode: Opcode,
+    pub fragments: u32,
+    buffer: Vec<u8>,
+}
+
+impl Message {
+    pub fn payload(&self) -> &[u8] {
+        &self.buffer[HEADER_SIZE_MAX..]
+    }
+
+    pub fn payload_mut(&mut self) -> &mut [u8] {
+        &mut self.buffer[HEADER_SIZE_MAX..]
+    }
+
+    /// The buffer: [`HEADER_SIZE_MAX`] bytes to put a header in, right aligned, then the payload.
+    pub fn into_buffer(self) -> Vec<u8> {
+        self.buffer
+    }
+}
+
+impl Assembler {
+    /// Whether a message has begun and not ended.
+    pub fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// Bytes held.
+    pub fn buffered_size(&self) -> usize {
+        self.open.as_ref().map_or(0, |open| open.buffer.len())
+    }
+
+    /// Takes the next piece; `input` is the slice that it points into. A message that begins takes its buffer from `spare`.
+    ///
+    /// # Errors
+    /// A fragment out of order, a limit passed (seen from the header, before the payload arrives), or text that can't become
+    /// UTF-8 any more.
+    #[inline]
+    pub fn accept(
+        &mut self,
+        piece: &Piece,
+        input: &[u8],
+        limits: &WireLimits,
+        spare: &mut dyn FnMut() -> Vec<u8>,
+    ) -> Result<Assembled, ProtocolError> {
+        let opcode = piece.header.opcode;
+        if opcode.is_control() {
+            return Ok(self.accept_control(opcode, piece, input));
+        }
+        if piece.is_first {
+            if self.begin_frame(piece, limits)? {
+                return Ok(Assembled::InPlace(opcode));
+            }
+            if opcode != Opcode::Continuation {
+                self.open = Some(Box::new(OpenMessage::new(opcode, spare())));
+            }
+        }
+        let Some(open) = &mut self.open else { return Err(ProtocolError::OrphanContinuation) };
+        open.fragments += u32::from(piece.is_first);
+        open.append(&input[piece.payload.clone()], limits)?;
+        if !(piece.is_last && piece.header.fin) {
+            return Ok(Assembled::Pending);
+        }
+        if open.opcode == Opcode::Text {
+            open.utf8.finish()?;
+        }
+        match self.open.take() {
+            Some(open) => Ok(Assembled::Message(open.into_message())),
+            None => Ok(Assembled::Pending),
+        }
+    }
+
+    /// Judges a frame by its header. `true`: it is a message of its own that lies in the input as a whole.
+    fn begin_frame(&self, piece: &Piece, limits: &WireLimits) -> Result<bool, ProtocolError> {
+        let continues = piece.header.opcode == Opcode::Continuation;
+        let (held, fragments) = match &self.open {
+            Some(_) if !continues => return Err(ProtocolError::NestedMessage),
+            None if continues => return Err(ProtocolError::OrphanContinuation),
+            Some(open) => (open.payload_size(), open.fragments),
+            None => (0, 0),
+        };
+        if piece.header.payload_size > limits.frame_size_max {
+            return Err(ProtocolError::FrameTooBig);
+        }
+        if held.saturating_add(piece.header.payload_size) > limits.message_size_max {
+            return Err(ProtocolError::MessageTooBig);
+        }
+        if fragments >= limits.fragments_max {
+            return Err(ProtocolError::TooManyFragments);
+        }
+        Ok(!continues && piece.header.fin && piece.is_whole_frame())
+    }
+
+    fn accept_control(&mut self, opcode: Opcode, piece: &Piece, input: &[u8]) -> Assembled {
+        if piece.is_whole_frame() {
+            return Assembled::ControlInPlace(opcode);
+        }
+        // The header was checked, so this stays within 125 bytes.
+        self.control.extend_from_slice(&input[piece.payload.clone()]);
+        if !piece.is_last {
+            return Assembled::Pending;
+        }
+        Assembled::Control { opcode, payload: std::mem::take(&mut self.control) }
+    }
+}
+
+impl OpenMessage {
+    fn new(opcode: Opcode, mut buffer: Vec<u8>) -> Self {
+        buffer.clear();
+        buffer.resize(HEADER_SIZE_MAX, 0);
+        Self { opcode, utf8: Utf8::default(), fragments: 0, buffer }
+    }
+
+    fn payload_size(&self) -> u64 {
+        (self.buffer.len() - HEADER_SIZE_MAX) as u64
+    }
+
+    fn append(&mut self, bytes: &[u8], limits: &WireLimits) -> Result<(), ProtocolError> {
+        if self.opcode == Opcode::Text {
+            self.utf8.feed(bytes)?;
+        }
+        self.reserve(bytes.len(), limits);
+        // The copy: nothing of a message may leave before all of it was inspected, and the input is reused.
+        self.buffer.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    /// Grows by doubling, but never past what the largest message needs.
+    fn reserve(&mut self, more: usize, limits: &WireLimits) {
+        let needed = self.buffer.len() + more;
+        if needed > self.buffer.capacity() {
+            let largest = usize::try_from(limits.message_size_max)
+                .unwrap_or(usize::MAX)
+                .saturating_add(HEADER_SIZE_MAX);
+            let target = needed.max(self.buffer.capacity().saturating_mul(2)).min(largest.max(needed));
+            self.buffer.reserve_exact(target - self.buffer.len());
+        }
+    }
+
+    fn into_message(self) -> Message {
+        Message { opcode: self.opcode, fragments: self.fragments, buffer: self.buffer }
+    }
+}
