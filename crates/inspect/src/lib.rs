@@ -1,1 +1,31 @@
+//! The engine: sessions and the inspection pipeline, without sockets, files or a clock.
+//!
+//! [`Engine`] is a compiled policy, [`Session`] an open connection (bytes in, inspected bytes out), [`Upgrade`] one that is being
+//! opened, and [`Worker`] what a core reuses between messages. The order of an inspection is on one screen, in
+//! `pipeline.rs`; each stage is a file in `stage/`.
 
+mod condition;
+mod engine;
+mod event;
+mod half;
+mod pipeline;
+mod rules;
+mod session;
+mod stage;
+mod stats;
+mod transmit;
+mod upgrade;
+mod verdict;
+mod worker;
+
+pub use condition::Condition;
+pub use engine::{Engine, EngineError};
+pub use event::{Event, EventSink, Initiator, Outcome, Totals, VerdictEvent};
+pub use rules::{Refusal, RuleId, RuleTable};
+pub use session::{Context, Session, Step};
+pub use stats::Stats;
+pub use transmit::{OwnedFrame, Transmit};
+pub use upgrade::{Place, RequestStep, ResponseStep, Upgrade};
+pub use verdict::{Permit, Verdict};
+pub use worker::Worker;
+pub use wsi_ws::{CloseCode, Opcode, Role};

@@ -1,1 +1,36 @@
+//! Pattern sets over Hyperscan in block mode, built-in rule sets, and the undoing of JSON escapes.
+//!
+//! A [`Database`] is compiled once from a list of [`Pattern`]s, is immutable and is shared by all cores. Each core
+//! owns one [`Scratch`], fitted to every database that it scans with. What a match means is the caller's business:
+//! a [`MatchSink`] hears pattern ids and offsets.
+//!
+//! ```
+//! use wsi_scan::{Database, Expression, Flow, Pattern, PatternId, Scratch};
+//!
+//! let pattern = Pattern { id: PatternId(7), expression: Expression::Literal(b"eval(".to_vec()) };
+//! let database = Database::compile(&[pattern])?;
+//! let mut scratch = Scratch::default();
+//! scratch.fit(&database)?;
+//!
+//! let mut found = None;
+//! database.scan(&mut scratch, b"x = eval(y)", &mut |id: PatternId, end: usize| {
+//!     found = Some((id, end));
+//!     Flow::Stop
+//! })?;
+//! assert_eq!(found, Some((PatternId(7), 9)));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
+pub mod builtin;
+pub mod database;
+pub mod error;
+pub mod escape;
+pub mod pattern;
+pub mod scratch;
+pub mod sink;
+
+pub use database::Database;
+pub use error::{CompileError, FlagError, ScanError};
+pub use pattern::{Expression, Pattern, PatternId, RegexFlags};
+pub use scratch::Scratch;
+pub use sink::{Flow, MatchSink};

@@ -126,11 +126,11 @@ impl Assembler {
             Some(open) => (open.payload_size(), open.fragments),
             None => (0, 0),
         };
-        if piece.header.payload_size > limits.frame_size_max {
-            return Err(ProtocolError::FrameTooBig);
-        }
         if held.saturating_add(piece.header.payload_size) > limits.message_size_max {
             return Err(ProtocolError::MessageTooBig);
+        }
+        if piece.header.payload_size > limits.frame_size_max {
+            return Err(ProtocolError::FrameTooBig);
         }
         if fragments >= limits.fragments_max {
             return Err(ProtocolError::TooManyFragments);

@@ -5,7 +5,7 @@ use wsi_ws::{
     Assembled, Assembler, Decoder, HEADER_SIZE_MAX, Header, Opcode, ProtocolError, Role, WireLimits, mask,
 };
 
-const LIMITS: WireLimits = WireLimits { frame_size_max: 70_000, message_size_max: 70_000, fragments_max: 8 };
+const LIMITS: WireLimits = WireLimits { frame_size_max: 66_000, message_size_max: 70_000, fragments_max: 8 };
 
 #[derive(Debug, PartialEq)]
 enum Event {
@@ -181,7 +181,7 @@ fn order_and_limits() {
     assert_eq!(fault(&[open.clone(), empty.repeat(8)].concat()), ProtocolError::TooManyFragments);
 
     // The size is refused by the header alone, before a byte of payload has come.
-    let big = frame(Role::Server, true, Opcode::Binary, &[0; 70_001], [0; 4]);
+    let big = frame(Role::Server, true, Opcode::Binary, &[0; 66_001], [0; 4]);
     assert_eq!(fault(&big[..10]), ProtocolError::FrameTooBig);
     let half = frame(Role::Server, false, Opcode::Binary, &[0; 40_000], [0; 4]);
     let rest = frame(Role::Server, true, Opcode::Continuation, &[0; 40_000], [0; 4]);

@@ -1,0 +1,22 @@
+//! "Could not inspect" is a verdict of its own: each abnormal condition has a name, a counter and a consequence,
+//! which the policy's `failure-mode` chooses.
+
+/// Why a message could not be inspected to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// `timeout-ms` ran out between two stages.
+    OverBudget,
+    /// Hyperscan failed.
+    ScanFailed,
+}
+
+impl Condition {
+    pub const ALL: [Self; 2] = [Self::OverBudget, Self::ScanFailed];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::OverBudget => "over-budget",
+            Self::ScanFailed => "scan-failed",
+        }
+    }
+}

@@ -1,0 +1,317 @@
+//! A policy made ready: databases and schemas compiled, shared by all cores, never changed.
+
+use std::sync::Arc;
+
+use wsi_policy::{
+    Action, ContentFilter, Direction, EventKind, EventSet, FailureMode, HandshakeRules, MessageTypes, Mode,
+    Pattern as PolicyPattern, Policy, RateLimit,
+};
+use wsi_ratelimit::Rate;
+use wsi_scan::{Database, Expression, Pattern, PatternId, RegexFlags};
+use wsi_schema::json;
+use wsi_ws::WireLimits;
+
+use crate::rules::{RuleId, RuleTable};
+
+/// One policy, compiled. Cores share it behind an [`Arc`]; what changes per message is in a
+/// [`Worker`](crate::Worker) and what changes per connection in a [`Session`](crate::Session).
+#[derive(Debug)]
+pub struct Engine {
+    /// Its place among the engines of the process: an index into [`Worker::stats`](crate::Worker::stats).
+    pub(crate) index: usize,
+    pub(crate) name: String,
+    pub(crate) rules: RuleTable,
+    pub(crate) events: EventSet,
+    pub(crate) mode: Mode,
+    pub(crate) failure_mode: FailureMode,
+    pub(crate) budget_ns: u64,
+    pub(crate) handshake: HandshakeRules,
+    pub(crate) message_timeout_ns: u64,
+    pub(crate) idle_timeout_ns: u64,
+    pub(crate) json_limits: json::Limits,
+    pub(crate) plans: [Plan; 2],
+}
+
+/// What is asked of the messages of one direction.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    /// What may be held of a message.
+    pub wire: WireLimits,
+    /// The largest message, and the rule that says so; in detect mode it may be below what is held.
+    pub size: Option<(u64, RuleId)>,
+    pub buckets: Vec<BucketPlan>,
+    pub scan: Option<ScanPlan>,
+    pub schemas: Vec<SchemaPlan>,
+}
+
+impl Plan {
+    pub fn database(&self) -> Option<&Database> {
+        self.scan.as_ref().map(|scan| &scan.database)
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct BucketPlan {
+    pub rate: Rate,
+    pub counts: Counts,
+    pub rule: RuleId,
+    pub action: Action,
+}
+
+/// What costs a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Counts {
+    Messages,
+    Bytes,
+}
+
+#[derive(Debug)]
+pub(crate) struct ScanPlan {
+    pub database: Database,
+    /// By pattern id.
+    pub rules: Vec<PatternRule>,
+    /// Whether any filter wants escapes undone.
+    pub normalize_json: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PatternRule {
+    pub rule: RuleId,
+    pub action: Action,
+    pub normalize_json: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct SchemaPlan {
+    pub schema: Arc<json::Schema>,
+    pub messages: MessageTypes,
+    pub rule: RuleId,
+    pub action: Action,
+}
+
+/// Why a policy can't be compiled.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    #[error("agent \"{policy}\": {source}")]
+    Pattern { policy: String, source: wsi_scan::CompileError },
+    #[error("agent \"{policy}\": {pattern}: unknown flag; use i, m, s or u")]
+    Flags { policy: String, pattern: String },
+    #[error("agent \"{policy}\": no built-in rule set is called \"{set}\"; there are {}", wsi_scan::builtin::NAMES.join(", "))]
+    RuleSet { policy: String, set: String },
+    #[error("agent \"{policy}\": {source}")]
+    Schema { policy: String, source: json::SchemaError },
+    #[error("agent \"{policy}\": more than 65,000 rules; split them over several agents")]
+    TooManyRules { policy: String },
+}
+
+impl Engine {
+    /// Compiles `policy`, reading its schema files. `index` is its place among the engines of the process.
+    ///
+    /// # Errors
+    /// The first rule that can't be compiled, with what to do about it.
+    pub fn compile(policy: &Policy, index: usize) -> Result<Self, EngineError> {
+        let mut compiler = Compiler { policy, rules: RuleTable::default() };
+        let schemas = compiler.schemas()?;
+        let plans = compiler.plans(schemas)?;
+        Ok(Self {
+            index,
+            name: policy.name.clone(),
+            rules: compiler.rules,
+            events: policy.events,
+            mode: policy.mode,
+            failure_mode: policy.failure_mode,
+            budget_ns: policy.timeout_ms.saturating_mul(1_000_000),
+            handshake: policy.handshake.clone(),
+            message_timeout_ns: policy.limits.message_timeout_ms.saturating_mul(1_000_000),
+            idle_timeout_ns: policy.limits.idle_timeout_s.saturating_mul(1_000_000_000),
+            json_limits: json::Limits { depth_max: policy.limits.json_depth_max },
+            plans,
+        })
+    }
+
+    pub fn index(&self) -> usize {
+        self.index
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub fn rules(&self) -> &RuleTable {
+        &self.rules
+    }
+
+    /// From the first byte of an upgrade to its answer.
+    pub fn handshake_timeout_ns(&self) -> u64 {
+        self.handshake.timeout_ms.saturating_mul(1_000_000)
+    }
+
+    /// The most that one connection may hold of messages that are being put together, both directions, in bytes.
+    pub fn connection_size_max(&self) -> u64 {
+        self.plans.iter().map(|plan| plan.wire.message_size_max).fold(0, u64::saturating_add)
+    }
+
+    pub(crate) fn plan(&self, direction: Direction) -> &Plan {
+        &self.plans[direction.index()]
+    }
+
+    #[inline]
+    pub(crate) fn tells(&self, kind: EventKind) -> bool {
+        self.events.contains(kind)
+    }
+}
+
+struct Compiler<'a> {
+    policy: &'a Policy,
+    rules: RuleTable,
+}
+
+/// The rules of a content filter, compiled for whichever directions it holds in.
+struct FilterRules<'a> {
+    filter: &'a ContentFilter,
+    patterns: Vec<(Expression, PatternRule)>,
+    size: Option<(u64, RuleId)>,
+}
+
+impl Compiler<'_> {
+    fn plans(&mut self, schemas: Vec<Arc<json::Schema>>) -> Result<[Plan; 2], EngineError> {
+        let policy = self.policy;
+        let validations = self.named(&policy.validations, |rule| &rule.name)?;
+        let rates = self.named(&policy.rate_limits, |rule| &rule.name)?;
+        let filters =
+            policy.content_filters.iter().map(|filter| self.filter(filter)).collect::<Result<Vec<_>, _>>()?;
+        let plan = |direction: Direction| -> Result<Plan, EngineError> {
+            let rates = policy.rate_limits.iter().zip(&rates);
+            let validations = policy.validations.iter().zip(&validations).zip(&schemas);
+            let size = filters
+                .iter()
+                .filter(|rules| rules.filter.directions.contains(direction))
+                .filter_map(|rules| rules.size)
+                .min_by_key(|(size, _)| *size);
+            Ok(Plan {
+                wire: self.wire_limits(size.map(|(size, _)| size)),
+                size,
+                buckets: rates
+                    .filter(|(limit, _)| limit.directions.contains(direction))
+                    .flat_map(|(limit, rule)| bucket_plans(limit, *rule))
+                    .collect(),
+                scan: self.scan_plan(&filters, direction)?,
+                schemas: validations
+                    .filter(|((validation, _), _)| validation.directions.contains(direction))
+                    .map(|((validation, rule), schema)| SchemaPlan {
+                        schema: Arc::clone(schema),
+                        messages: validation.messages,
+                        rule: *rule,
+                        action: validation.action,
+                    })
+                    .collect(),
+            })
+        };
+        Ok([plan(Direction::ToServer)?, plan(Direction::ToClient)?])
+    }
+
+    fn named<T>(&mut self, rules: &[T], name: impl Fn(&T) -> &String) -> Result<Vec<RuleId>, EngineError> {
+        rules.iter().map(|rule| self.rule(name(rule).clone())).collect()
+    }
+
+    fn rule(&mut self, name: String) -> Result<RuleId, EngineError> {
+        self.rules.push(name).ok_or_else(|| EngineError::TooManyRules { policy: self.policy.name.clone() })
+    }
+
+    fn schemas(&self) -> Result<Vec<Arc<json::Schema>>, EngineError> {
+        let load = |path| {
+            json::Schema::load(path)
+                .map(Arc::new)
+                .map_err(|source| EngineError::Schema { policy: self.policy.name.clone(), source })
+        };
+        self.policy.validations.iter().map(|validation| load(&validation.schema_path)).collect()
+    }
+
+    /// Detect mode must be able to let a message pass that enforcing would have refused, so there the memory bound
+    /// alone decides what is held.
+    fn wire_limits(&self, filter_size: Option<u64>) -> WireLimits {
+        let limits = &self.policy.limits;
+        let message_size_max = match (self.policy.mode, filter_size) {
+            (_, None) => limits.message_size_max,
+            (Mode::Enforce, Some(size)) => size,
+            (Mode::Detect, Some(size)) => size.max(limits.message_size_max),
+        };
+        let frame_size_max = limits.frame_size_max.unwrap_or(message_size_max);
+        WireLimits { frame_size_max, message_size_max, fragments_max: limits.fragments_max }
+    }
+
+    fn filter<'f>(&mut self, filter: &'f ContentFilter) -> Result<FilterRules<'f>, EngineError> {
+        let mut patterns = Vec::new();
+        for (i, pattern) in filter.patterns.iter().enumerate() {
+            let rule = self.rule(format!("{}/block-patterns-{}", filter.name, i + 1))?;
+            patterns.push((self.expression(pattern)?, pattern_rule(rule, filter)));
+        }
+        for set in &filter.rule_sets {
+            let builtin = wsi_scan::builtin::rule_set(set)
+                .ok_or_else(|| EngineError::RuleSet { policy: self.policy.name.clone(), set: set.clone() })?;
+            for each in builtin {
+                let rule = self.rule(format!("{}/{}", filter.name, each.name))?;
+                let expression = self.regex(each.expression, each.flags)?;
+                patterns.push((expression, pattern_rule(rule, filter)));
+            }
+        }
+        let size = match filter.message_size_max {
+            Some(size) => Some((size, self.rule(format!("{}/max-message-size", filter.name))?)),
+            None => None,
+        };
+        Ok(FilterRules { filter, patterns, size })
+    }
+
+    fn expression(&self, pattern: &PolicyPattern) -> Result<Expression, EngineError> {
+        match pattern {
+            PolicyPattern::Literal(text) => Ok(Expression::Literal(text.as_bytes().to_vec())),
+            PolicyPattern::Regex { expression, flags } => self.regex(expression, flags),
+        }
+    }
+
+    fn regex(&self, expression: &str, flags: &str) -> Result<Expression, EngineError> {
+        let parsed = flags.parse::<RegexFlags>().map_err(|_| EngineError::Flags {
+            policy: self.policy.name.clone(),
+            pattern: format!("/{expression}/{flags}"),
+        })?;
+        Ok(Expression::Regex { expression: expression.to_owned(), flags: parsed })
+    }
+
+    fn scan_plan(
+        &self,
+        filters: &[FilterRules<'_>],
+        direction: Direction,
+    ) -> Result<Option<ScanPlan>, EngineError> {
+        let chosen: Vec<_> = filters
+            .iter()
+            .filter(|rules| rules.filter.directions.contains(direction))
+            .flat_map(|rules| &rules.patterns)
+            .collect();
+        if chosen.is_empty() {
+            return Ok(None);
+        }
+        let patterns: Vec<_> = (0..)
+            .zip(&chosen)
+            .map(|(id, (expression, _))| Pattern { id: PatternId(id), expression: expression.clone() })
+            .collect();
+        let database = Database::compile(&patterns)
+            .map_err(|source| EngineError::Pattern { policy: self.policy.name.clone(), source })?;
+        let rules: Vec<_> = chosen.iter().map(|(_, rule)| *rule).collect();
+        let normalize_json = rules.iter().any(|rule| rule.normalize_json);
+        Ok(Some(ScanPlan { database, rules, normalize_json }))
+    }
+}
+
+fn pattern_rule(rule: RuleId, filter: &ContentFilter) -> PatternRule {
+    PatternRule { rule, action: filter.action, normalize_json: filter.normalize_json }
+}
+
+fn bucket_plans(limit: &RateLimit, rule: RuleId) -> impl Iterator<Item = BucketPlan> {
+    let action = limit.action;
+    [(Counts::Messages, limit.messages), (Counts::Bytes, limit.bytes)].into_iter().filter_map(
+        move |(counts, rate)| {
+            let rate = rate.map(|rate| Rate::new(rate.per_second, rate.burst))?;
+            Some(BucketPlan { rate, counts, rule, action })
+        },
+    )
+}

@@ -1,0 +1,204 @@
+//! The order of an inspection, on one screen.
+
+use wsi_policy::{Action, Direction, FailureMode, Mode};
+use wsi_ratelimit::Bucket;
+use wsi_ws::{CloseCode, Opcode, ProtocolError};
+
+use crate::{
+    condition::Condition,
+    engine::{Engine, Plan},
+    event::{Event, EventSink, Outcome, VerdictEvent},
+    rules::RuleId,
+    stage,
+    verdict::{Finding, Permit, Stop, Verdict},
+    worker::Worker,
+};
+
+/// Messages up to this size are inspected in microseconds, far below any budget, so no clock is asked for them.
+const BUDGET_SIZE_MIN: usize = 4096;
+
+/// What the pipeline is given: a message, or a control frame's payload.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Subject<'a> {
+    pub direction: Direction,
+    pub opcode: Opcode,
+    pub payload: &'a [u8],
+}
+
+/// Inspects a reassembled, unmasked message to its end, and tells every verdict other than allow.
+pub(crate) fn inspect_message(
+    engine: &Engine,
+    subject: Subject<'_>,
+    buckets: &mut [Bucket],
+    now_ns: u64,
+    worker: &mut Worker,
+    sink: &mut dyn EventSink,
+) -> Verdict {
+    match run_stages(engine, subject, buckets, now_ns, worker) {
+        Ok(None) => Verdict::Allow(Permit::new()),
+        Ok(Some(alert)) => judge(engine, subject, &alert, worker, sink),
+        Err(Stop::Finding(finding)) => judge(engine, subject, &finding, worker, sink),
+        Err(Stop::CouldNotInspect(condition)) => fail(engine, subject, condition, worker, sink),
+    }
+}
+
+/// Inspects what a ping, a pong or a close reason carries: content rules only.
+pub(crate) fn inspect_control(
+    engine: &Engine,
+    subject: Subject<'_>,
+    worker: &mut Worker,
+    sink: &mut dyn EventSink,
+) -> Verdict {
+    let scan = engine.plan(subject.direction).scan.as_ref().filter(|_| !subject.payload.is_empty());
+    match scan.map_or(Ok(None), |scan| stage::scan::scan(scan, subject.payload, worker)) {
+        Ok(None) => Verdict::Allow(Permit::new()),
+        Ok(Some(alert)) => judge(engine, subject, &alert, worker, sink),
+        Err(Stop::Finding(finding)) => judge(engine, subject, &finding, worker, sink),
+        Err(Stop::CouldNotInspect(condition)) => fail(engine, subject, condition, worker, sink),
+    }
+}
+
+/// Reassembly and frame rules are done. Whatever comes first ends it; an alert waits for the end.
+#[inline]
+fn run_stages(
+    engine: &Engine,
+    subject: Subject<'_>,
+    buckets: &mut [Bucket],
+    now_ns: u64,
+    worker: &mut Worker,
+) -> Result<Option<Finding>, Stop> {
+    let Subject { direction, opcode, payload } = subject;
+    let plan = engine.plan(direction);
+    let budget = Budget::start(engine, payload, worker);
+
+    check_size(plan, payload)?;
+    let text = check_utf8(opcode, payload)?;
+    let decoded = stage::schema::decode(engine, plan, opcode, payload, text);
+    budget.check(worker)?;
+    stage::rate::take(plan, buckets, payload.len(), now_ns).map_err(Stop::Finding)?;
+    let mut alert = None;
+    if let Some(scan) = &plan.scan {
+        alert = stage::scan::scan(scan, payload, worker)?;
+        budget.check(worker)?;
+    }
+    if let Some(decoded) = &decoded {
+        alert = alert.or(stage::schema::check(plan, opcode, decoded)?);
+    }
+    Ok(alert)
+}
+
+/// Only detect mode holds messages that are larger than the rule; otherwise the header was refused before.
+fn check_size(plan: &Plan, payload: &[u8]) -> Result<(), Stop> {
+    match plan.size {
+        Some((size_max, rule)) if payload.len() as u64 > size_max => Err(Stop::Finding(Finding {
+            rule,
+            action: Action::Close(CloseCode::MESSAGE_TOO_BIG),
+            at: None,
+            detail: format!("larger than {size_max} bytes"),
+        })),
+        _ => Ok(()),
+    }
+}
+
+fn check_utf8(opcode: Opcode, payload: &[u8]) -> Result<Option<&str>, Stop> {
+    if opcode != Opcode::Text {
+        return Ok(None);
+    }
+    simdutf8::basic::from_utf8(payload).map(Some).map_err(|_| {
+        Stop::Finding(Finding {
+            rule: RuleId::protocol(ProtocolError::InvalidUtf8),
+            action: Action::Close(ProtocolError::InvalidUtf8.close_code()),
+            at: None,
+            detail: ProtocolError::InvalidUtf8.to_string(),
+        })
+    })
+}
+
+/// `timeout-ms`: checked between the stages of large messages.
+struct Budget {
+    ends_ns: Option<u64>,
+}
+
+impl Budget {
+    fn start(engine: &Engine, payload: &[u8], worker: &Worker) -> Self {
+        let watched = payload.len() > BUDGET_SIZE_MIN;
+        Self { ends_ns: watched.then(|| (worker.clock)().saturating_add(engine.budget_ns)) }
+    }
+
+    fn check(&self, worker: &Worker) -> Result<(), Stop> {
+        match self.ends_ns {
+            Some(ends_ns) if (worker.clock)() > ends_ns => Err(Stop::CouldNotInspect(Condition::OverBudget)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Tells a finding and carries it out. A broken protocol is no matter of policy: detect mode can't let it pass.
+fn judge(
+    engine: &Engine,
+    subject: Subject<'_>,
+    finding: &Finding,
+    worker: &mut Worker,
+    sink: &mut dyn EventSink,
+) -> Verdict {
+    let is_protocol = finding.rule == RuleId::protocol(ProtocolError::InvalidUtf8);
+    let mode = if is_protocol { Mode::Enforce } else { engine.mode };
+    tell(engine, subject, finding, Outcome::Message(finding.action), mode, worker, sink);
+    match (mode, finding.action) {
+        (Mode::Detect, _) | (_, Action::Alert) => Verdict::Allow(Permit::new()),
+        (Mode::Enforce, Action::Drop) => Verdict::Drop,
+        (Mode::Enforce, Action::Close(code)) => Verdict::Close(code),
+    }
+}
+
+/// The consequence of "could not inspect": the only way in which anything passes uninspected, and it is counted.
+fn fail(
+    engine: &Engine,
+    subject: Subject<'_>,
+    condition: Condition,
+    worker: &mut Worker,
+    sink: &mut dyn EventSink,
+) -> Verdict {
+    let action = Action::Close(CloseCode::INTERNAL_ERROR);
+    let finding = Finding {
+        rule: RuleId::condition(condition),
+        action,
+        at: None,
+        detail: "could not be inspected to its end".to_owned(),
+    };
+    let passes = engine.failure_mode == FailureMode::Open;
+    let outcome = if passes { Outcome::PassedUninspected } else { Outcome::Message(action) };
+    tell(engine, subject, &finding, outcome, engine.mode, worker, sink);
+    if passes || engine.mode == Mode::Detect {
+        if let Some(stats) = worker.stats_mut(engine) {
+            stats.passed_uninspected += 1;
+        }
+        return Verdict::Allow(Permit::new());
+    }
+    Verdict::Close(CloseCode::INTERNAL_ERROR)
+}
+
+fn tell(
+    engine: &Engine,
+    subject: Subject<'_>,
+    finding: &Finding,
+    outcome: Outcome,
+    mode: Mode,
+    worker: &mut Worker,
+    sink: &mut dyn EventSink,
+) {
+    if let Some(stats) = worker.stats_mut(engine) {
+        stats.record_verdict(subject.direction, finding.rule);
+    }
+    sink.event(Event::Verdict(VerdictEvent {
+        direction: Some(subject.direction),
+        opcode: Some(subject.opcode),
+        size: subject.payload.len(),
+        rule: finding.rule,
+        outcome,
+        mode,
+        detail: &finding.detail,
+        payload: subject.payload,
+        at: finding.at,
+    }));
+}

@@ -1,0 +1,188 @@
+//! The names that a verdict can carry. A rule is a number on the message path; its name is looked up where
+//! somebody reads it.
+
+use wsi_ws::{ProtocolError, handshake::HandshakeError};
+
+use crate::condition::Condition;
+
+/// A rule of one engine, an index into its [`RuleTable`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RuleId(u16);
+
+impl RuleId {
+    pub fn index(self) -> usize {
+        usize::from(self.0)
+    }
+
+    /// The rule that a fault of RFC 6455 breaks. Every engine has these, in the order of [`ProtocolError::ALL`].
+    pub fn protocol(fault: ProtocolError) -> Self {
+        Self::fixed(0, ProtocolError::ALL.iter().position(|each| *each == fault))
+    }
+
+    /// The rule that an upgrade breaks.
+    pub fn handshake(fault: HandshakeError) -> Self {
+        Self::fixed(ProtocolError::ALL.len(), HandshakeError::ALL.iter().position(|each| *each == fault))
+    }
+
+    /// The rule of an upgrade that the policy, not the protocol, refuses.
+    pub fn refusal(refusal: Refusal) -> Self {
+        let before = ProtocolError::ALL.len() + HandshakeError::ALL.len();
+        Self::fixed(before, Refusal::ALL.iter().position(|each| *each == refusal))
+    }
+
+    /// The rule of a message that could not be inspected.
+    pub fn condition(condition: Condition) -> Self {
+        let before = ProtocolError::ALL.len() + HandshakeError::ALL.len() + Refusal::ALL.len();
+        Self::fixed(before, Condition::ALL.iter().position(|each| *each == condition))
+    }
+
+    /// The rule of a limit that is about time.
+    pub fn message_timeout() -> Self {
+        let before = ProtocolError::ALL.len() + HandshakeError::ALL.len() + Refusal::ALL.len();
+        Self::fixed(before + Condition::ALL.len(), Some(0))
+    }
+
+    fn fixed(before: usize, position: Option<usize>) -> Self {
+        // The lists hold every variant (a test counts them) and a few dozen names in all.
+        Self((before + position.unwrap_or(0)) as u16)
+    }
+}
+
+/// Why a policy, rather than the protocol, refuses an upgrade.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    Compression,
+    ConnectionsMax,
+    EarlyData,
+    Origin,
+    Route,
+    Subprotocol,
+    Timeout,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+}
+
+impl Refusal {
+    pub const ALL: [Self; 9] = [
+        Self::Compression,
+        Self::ConnectionsMax,
+        Self::EarlyData,
+        Self::Origin,
+        Self::Route,
+        Self::Subprotocol,
+        Self::Timeout,
+        Self::UpstreamTimeout,
+        Self::UpstreamUnreachable,
+    ];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Compression => "compression",
+            Self::ConnectionsMax => "max-connections",
+            Self::EarlyData => "early-data",
+            Self::Origin => "allow-origins",
+            Self::Route => "route",
+            Self::Subprotocol => "subprotocols",
+            Self::Timeout => "timeout-ms",
+            Self::UpstreamTimeout => "upstream-timeout",
+            Self::UpstreamUnreachable => "upstream-unreachable",
+        }
+    }
+
+    /// The HTTP status of our answer (RFC 9110 section 15).
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::Compression | Self::EarlyData | Self::Subprotocol => 400,
+            Self::Origin => 403,
+            Self::Route => 404,
+            Self::Timeout => 408,
+            Self::UpstreamUnreachable => 502,
+            Self::ConnectionsMax => 503,
+            Self::UpstreamTimeout => 504,
+        }
+    }
+
+    /// What the client is told.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Compression => {
+                "This route does not accept an offer of permessage-deflate; connect without compression."
+            }
+            Self::ConnectionsMax => "Too many connections; try again later.",
+            Self::EarlyData => "Data was sent before the upgrade was answered; wait for the 101.",
+            Self::Origin => "This origin may not connect here.",
+            Self::Route => "Nothing is served at this path.",
+            Self::Subprotocol => "None of the offered subprotocols is accepted here.",
+            Self::Timeout => "The upgrade took too long.",
+            Self::UpstreamTimeout => "The server behind did not answer in time.",
+            Self::UpstreamUnreachable => "The server behind can't be reached.",
+        }
+    }
+}
+
+/// The names of an engine's rules.
+#[derive(Clone, Debug)]
+pub struct RuleTable {
+    names: Vec<String>,
+}
+
+impl Default for RuleTable {
+    /// The rules that every engine has.
+    fn default() -> Self {
+        let protocol = ProtocolError::ALL.iter().map(|fault| match fault {
+            ProtocolError::FrameTooBig => "limits/max-frame-size".into(),
+            ProtocolError::MessageTooBig => "limits/max-message-size".into(),
+            ProtocolError::TooManyFragments => "limits/max-fragments".into(),
+            fault => format!("protocol/{}", fault.name()),
+        });
+        let handshake = HandshakeError::ALL.iter().map(|fault| format!("handshake/{}", fault.name()));
+        let refusals = Refusal::ALL.iter().map(|refusal| format!("handshake/{}", refusal.name()));
+        let conditions =
+            Condition::ALL.iter().map(|condition| format!("could-not-inspect/{}", condition.name()));
+        let timeout = ["limits/message-timeout-ms".to_owned()];
+        Self { names: protocol.chain(handshake).chain(refusals).chain(conditions).chain(timeout).collect() }
+    }
+}
+
+impl RuleTable {
+    /// Adds a configured rule. `None`: the table is full (65,536 rules).
+    pub(crate) fn push(&mut self, name: String) -> Option<RuleId> {
+        let id = u16::try_from(self.names.len()).ok()?;
+        self.names.push(name);
+        Some(RuleId(id))
+    }
+
+    pub fn name(&self, rule: RuleId) -> &str {
+        self.names.get(rule.index()).map_or("unknown", String::as_str)
+    }
+
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fixed_rules_have_their_names() {
+        let table = RuleTable::default();
+        assert_eq!(table.name(RuleId::protocol(ProtocolError::CloseCode)), "protocol/close-code");
+        assert_eq!(
+            table.name(RuleId::protocol(ProtocolError::UnmaskedByClient)),
+            "protocol/unmasked-by-client"
+        );
+        for fault in HandshakeError::ALL {
+            assert_eq!(table.name(RuleId::handshake(fault)), format!("handshake/{}", fault.name()));
+        }
+        for refusal in Refusal::ALL {
+            assert_eq!(table.name(RuleId::refusal(refusal)), format!("handshake/{}", refusal.name()));
+        }
+        for condition in Condition::ALL {
+            let name = format!("could-not-inspect/{}", condition.name());
+            assert_eq!(table.name(RuleId::condition(condition)), name);
+        }
+        assert_eq!(table.name(RuleId::message_timeout()), "limits/message-timeout-ms");
+    }
+}

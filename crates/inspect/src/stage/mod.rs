@@ -1,0 +1,5 @@
+//! The stages of an inspection, each in a file. The pipeline calls them in order; nothing else may.
+
+pub(crate) mod rate;
+pub(crate) mod scan;
+pub(crate) mod schema;

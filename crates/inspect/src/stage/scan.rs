@@ -1,0 +1,108 @@
+//! Scan: block patterns and rule sets over the bytes as they came and, where an escape occurs, as they will be read.
+
+use wsi_policy::Action;
+use wsi_scan::{Flow, MatchSink, PatternId, escape};
+
+use crate::{
+    condition::Condition,
+    engine::{PatternRule, ScanPlan},
+    verdict::{Finding, Stop},
+    worker::Worker,
+};
+
+/// How often escapes are undone: JSON in a string of JSON in a string of JSON.
+const ESCAPE_LAYERS_MAX: usize = 3;
+
+/// Scans `payload`. `Ok(Some(..))`: a rule that only alerts.
+///
+/// # Errors
+/// The first finding that stops the message, or that Hyperscan failed.
+#[inline]
+pub(crate) fn scan(plan: &ScanPlan, payload: &[u8], worker: &mut Worker) -> Result<Option<Finding>, Stop> {
+    let mut hits = Hits { rules: &plan.rules, only_normalized: false, best: None };
+    scan_layer(plan, payload, worker, &mut hits)?;
+    if plan.normalize_json && !hits.is_final() {
+        hits.only_normalized = true;
+        scan_unescaped(plan, payload, worker, &mut hits)?;
+    }
+    match hits.best {
+        None => Ok(None),
+        Some(hit) => {
+            let finding = Finding {
+                rule: hit.rule.rule,
+                action: hit.rule.action,
+                at: Some(hit.end),
+                detail: String::new(),
+            };
+            if hit.rule.action == Action::Alert { Ok(Some(finding)) } else { Err(Stop::Finding(finding)) }
+        }
+    }
+}
+
+fn scan_unescaped(
+    plan: &ScanPlan,
+    payload: &[u8],
+    worker: &mut Worker,
+    hits: &mut Hits<'_>,
+) -> Result<(), Stop> {
+    // Taken out, so that the scratch beside them can be borrowed.
+    let [mut layer, mut next] = std::mem::take(&mut worker.layers);
+    let mut result = Ok(());
+    if escape::unescape_json(payload, &mut layer) {
+        for _ in 0..ESCAPE_LAYERS_MAX {
+            result = scan_layer(plan, &layer, worker, hits);
+            if result.is_err() || hits.is_final() || !escape::unescape_json(&layer, &mut next) {
+                break;
+            }
+            std::mem::swap(&mut layer, &mut next);
+        }
+    }
+    worker.keep_layers([layer, next]);
+    result
+}
+
+fn scan_layer(plan: &ScanPlan, bytes: &[u8], worker: &mut Worker, hits: &mut Hits<'_>) -> Result<(), Stop> {
+    plan.database
+        .scan(&mut worker.scratch, bytes, hits)
+        .map_err(|_| Stop::CouldNotInspect(Condition::ScanFailed))
+}
+
+/// Keeps the match with the gravest action: the first that closes ends the scan.
+struct Hits<'a> {
+    rules: &'a [PatternRule],
+    only_normalized: bool,
+    best: Option<Hit>,
+}
+
+#[derive(Clone, Copy)]
+struct Hit {
+    rule: PatternRule,
+    end: usize,
+}
+
+impl Hits<'_> {
+    fn is_final(&self) -> bool {
+        self.best.is_some_and(|hit| matches!(hit.rule.action, Action::Close(_)))
+    }
+}
+
+impl MatchSink for Hits<'_> {
+    fn on_match(&mut self, id: PatternId, end: usize) -> Flow {
+        let Some(&rule) = usize::try_from(id.0).ok().and_then(|id| self.rules.get(id)) else {
+            return Flow::Continue;
+        };
+        let counts = rule.normalize_json || !self.only_normalized;
+        if counts && self.best.is_none_or(|best| gravity(rule.action) > gravity(best.rule.action)) {
+            self.best = Some(Hit { rule, end });
+        }
+        if self.is_final() { Flow::Stop } else { Flow::Continue }
+    }
+}
+
+fn gravity(action: Action) -> u8 {
+    match action {
+        Action::Alert => 0,
+        Action::Drop => 1,
+        Action::Close(_) => 2,
+    }
+}

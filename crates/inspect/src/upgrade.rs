@@ -1,0 +1,327 @@
+//! A connection that is being opened: the client's request, the policy's word on it, and the server's answer.
+
+use std::{net::IpAddr, sync::Arc};
+
+use wsi_policy::{Compression, Direction, EventKind, HandshakeRules, Mode, Route, UpstreamId};
+use wsi_ws::{
+    Role,
+    handshake::{self, HandshakeError, HeadLimits, HeadScanner, Hop, Key, Request, Response},
+};
+
+use crate::{
+    engine::Engine,
+    event::{Event, EventSink, Outcome, VerdictEvent},
+    rules::{Refusal, RuleId},
+    session::{Context, Session},
+    worker::Worker,
+};
+
+/// The upgrade of one connection (RFC 6455 section 4), both legs.
+///
+/// Feed it the client's bytes with [`Upgrade::handle_request`] until it asks to connect, then the server's with
+/// [`Upgrade::handle_response`] until it gives a [`Session`]. Whatever goes wrong is answered by the bytes of a refusal; then
+/// the connection is to be closed.
+#[derive(Debug)]
+pub struct Upgrade {
+    head: Vec<u8>,
+    scanner: HeadScanner,
+    asked: Option<Asked>,
+}
+
+/// A request that was passed on.
+#[derive(Debug)]
+struct Asked {
+    engine: Arc<Engine>,
+    key: Key,
+    /// The client's request head, for the answer to it.
+    request: Vec<u8>,
+}
+
+/// What the client's bytes led to.
+#[derive(Debug)]
+pub enum RequestStep {
+    /// The head is not complete.
+    More,
+    /// Send this to the client and close.
+    Refused(Vec<u8>),
+    /// Connect to this upstream and send it this request.
+    Connect { upstream: UpstreamId, request: Vec<u8> },
+}
+
+/// What the server's bytes led to.
+#[derive(Debug)]
+pub enum ResponseStep {
+    More,
+    /// Send this to the client and close both legs.
+    Refused(Vec<u8>),
+    /// Send this to the client; the first `consumed` bytes of this input belonged to the answer, frames follow.
+    Open {
+        response: Vec<u8>,
+        consumed: usize,
+        session: Box<Session>,
+    },
+}
+
+/// What the upgrade must know of where it takes place.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// The listener's routes; the first match wins.
+    pub routes: &'a [Route],
+    /// By [`wsi_policy::PolicyId`].
+    pub engines: &'a [Arc<Engine>],
+    pub client: IpAddr,
+    /// No more connections may be opened.
+    pub is_full: bool,
+}
+
+impl Default for Upgrade {
+    fn default() -> Self {
+        Self { head: Vec::new(), scanner: HeadScanner::new(Role::Client, HeadLimits::default()), asked: None }
+    }
+}
+
+impl Upgrade {
+    /// The engine of the route, once there is one.
+    pub fn engine(&self) -> Option<&Arc<Engine>> {
+        self.asked.as_ref().map(|asked| &asked.engine)
+    }
+
+    /// Takes the client's bytes.
+    pub fn handle_request<S: EventSink>(
+        &mut self,
+        input: &[u8],
+        place: Place<'_>,
+        context: &mut Context<'_, S>,
+    ) -> RequestStep {
+        if self.asked.is_some() {
+            return RequestStep::Refused(self.refuse(Refusal::EarlyData, context));
+        }
+        // The scanner refuses a head above its limit, so this stays bounded.
+        let size_max = HeadLimits::default().size_max + 1;
+        let taken = input.len().min(size_max.saturating_sub(self.head.len()));
+        self.head.extend_from_slice(&input[..taken]);
+        let end = match self.scanner.head_end(&self.head) {
+            Ok(None) => return RequestStep::More,
+            Ok(Some(end)) => end,
+            Err(fault) => return RequestStep::Refused(refuse_head(fault, context)),
+        };
+        let head = std::mem::take(&mut self.head);
+        let request = match Request::parse(&head[..end], HeadLimits::default()) {
+            Ok(request) => request,
+            Err(fault) => return RequestStep::Refused(refuse_head(fault, context)),
+        };
+        if place.is_full {
+            return RequestStep::Refused(refuse(None, Refusal::ConnectionsMax, Some(&request), context));
+        }
+        let route = place.routes.iter().find(|route| route.matches(request.host(), request.path()));
+        let Some((route, engine)) = route.and_then(|route| Some((route, place.engines.get(route.policy.0)?)))
+        else {
+            return RequestStep::Refused(refuse(None, Refusal::Route, Some(&request), context));
+        };
+        if end < head.len() || taken < input.len() {
+            let engine = Some(&**engine);
+            return RequestStep::Refused(refuse(engine, Refusal::EarlyData, Some(&request), context));
+        }
+        if let Some(refusal) = objection(&engine.handshake, &request) {
+            tell_refusal(Some(engine), refusal, context);
+            if engine.mode == Mode::Enforce {
+                return RequestStep::Refused(refuse_told(Some(engine), refusal, Some(&request), context));
+            }
+        }
+        let key = Key::new(context.worker.nonce());
+        let mut out = Vec::with_capacity(head.len() + 128);
+        let hop = Hop { client: place.client, is_tls: false };
+        handshake::write_upstream_request(&request, &key, |name| accepts(engine, name), hop, &mut out);
+        self.asked = Some(Asked { engine: Arc::clone(engine), key, request: head });
+        self.scanner = HeadScanner::new(Role::Server, HeadLimits::default());
+        RequestStep::Connect { upstream: route.upstream, request: out }
+    }
+
+    /// Takes the server's bytes, once connected.
+    pub fn handle_response<S: EventSink>(
+        &mut self,
+        input: &[u8],
+        context: &mut Context<'_, S>,
+    ) -> ResponseStep {
+        let before = self.head.len();
+        let size_max = HeadLimits::default().size_max + 1;
+        let taken = input.len().min(size_max.saturating_sub(before));
+        self.head.extend_from_slice(&input[..taken]);
+        let Some(asked) = &self.asked else { return ResponseStep::More };
+        let end = match self.scanner.head_end(&self.head) {
+            Ok(None) => return ResponseStep::More,
+            Ok(Some(end)) => end,
+            Err(fault) => return ResponseStep::Refused(asked.refuse(fault, context)),
+        };
+        let response = match Response::parse(&self.head[..end], HeadLimits::default()) {
+            Ok(response) => response,
+            Err(fault) => return ResponseStep::Refused(asked.refuse(fault, context)),
+        };
+        if !response.is_upgrade() {
+            return ResponseStep::Refused(asked.reject(&response, context));
+        }
+        let Ok(request) = Request::parse(&asked.request, HeadLimits::default()) else {
+            // It parsed before.
+            return ResponseStep::Refused(asked.refuse(HandshakeError::Incomplete, context));
+        };
+        let offered =
+            |name: &str| request.subprotocols().any(|own| own == name) && accepts(&asked.engine, name);
+        let accepted = match response.verify(&asked.key, offered) {
+            Ok(accepted) => accepted,
+            Err(fault) => return ResponseStep::Refused(asked.refuse(fault, context)),
+        };
+        let mut out = Vec::with_capacity(end + 64);
+        handshake::write_client_response(&accepted, request.key(), &mut out);
+        asked.tell_answer(&request, 101, context);
+        context.worker.upgrade_stats_mut(Some(&asked.engine)).upgrades_accepted += 1;
+        if asked.engine.tells(EventKind::Open) {
+            context.sink.event(Event::Open { subprotocol: accepted.subprotocol() });
+        }
+        let session = Box::new(Session::new(Arc::clone(&asked.engine), context.now_ns));
+        // The head ends in this input, or an earlier call would have seen its end.
+        ResponseStep::Open { response: out, consumed: end.saturating_sub(before), session }
+    }
+
+    /// Ends the upgrade from outside; gives what the client is to be sent.
+    pub fn refuse<S: EventSink>(&mut self, refusal: Refusal, context: &mut Context<'_, S>) -> Vec<u8> {
+        match self.asked.take() {
+            Some(asked) => {
+                let request = Request::parse(&asked.request, HeadLimits::default()).ok();
+                refuse(Some(&asked.engine), refusal, request.as_ref(), context)
+            }
+            None => refuse(None, refusal, None, context),
+        }
+    }
+
+    /// Nothing has come from the client yet.
+    pub fn is_untouched(&self) -> bool {
+        self.asked.is_none() && self.head.is_empty()
+    }
+}
+
+impl Asked {
+    /// The server's answer breaks the protocol.
+    fn refuse<S: EventSink>(&self, fault: HandshakeError, context: &mut Context<'_, S>) -> Vec<u8> {
+        let rule = RuleId::handshake(fault);
+        let status = fault.status();
+        tell_verdict(Some(&self.engine), rule, Direction::ToClient, status, &fault.to_string(), context);
+        if let Ok(request) = Request::parse(&self.request, HeadLimits::default()) {
+            self.tell_answer(&request, status, context);
+        }
+        context.worker.upgrade_stats_mut(Some(&self.engine)).upgrades_refused += 1;
+        let mut out = Vec::new();
+        handshake::write_refusal(fault, &mut out);
+        out
+    }
+
+    /// The server refused: its status is passed on, its body is not.
+    fn reject<S: EventSink>(&self, response: &Response<'_>, context: &mut Context<'_, S>) -> Vec<u8> {
+        if let Ok(request) = Request::parse(&self.request, HeadLimits::default()) {
+            self.tell_answer(&request, response.status(), context);
+        }
+        context.worker.upgrade_stats_mut(Some(&self.engine)).upgrades_refused += 1;
+        let mut out = Vec::new();
+        handshake::write_rejection(response, &mut out);
+        out
+    }
+
+    fn tell_answer<S: EventSink>(&self, request: &Request<'_>, status: u16, context: &mut Context<'_, S>) {
+        if self.engine.tells(EventKind::Handshake) {
+            context.sink.event(answer(request, status));
+        }
+    }
+}
+
+/// What the policy has against a request that the protocol has nothing against.
+fn objection(rules: &HandshakeRules, request: &Request<'_>) -> Option<Refusal> {
+    if let Some(origins) = &rules.origins {
+        // Exactly one of them: a request without an origin does not show where it comes from.
+        let known = request.origin().is_some_and(|origin| origins.iter().any(|each| each == origin));
+        if !known {
+            return Some(Refusal::Origin);
+        }
+    }
+    if let Some(names) = &rules.subprotocols {
+        let mut offered = request.subprotocols().peekable();
+        if offered.peek().is_some() && !offered.any(|name| names.iter().any(|each| each == name)) {
+            return Some(Refusal::Subprotocol);
+        }
+    }
+    (rules.compression == Compression::Refuse && request.offers_compression()).then_some(Refusal::Compression)
+}
+
+/// Whether a subprotocol may be offered on.
+fn accepts(engine: &Engine, name: &str) -> bool {
+    let rules = &engine.handshake;
+    engine.mode == Mode::Detect
+        || rules.subprotocols.as_ref().is_none_or(|names| names.iter().any(|each| each == name))
+}
+
+fn answer<'a>(request: &Request<'a>, status: u16) -> Event<'a> {
+    Event::Handshake { path: request.path(), host: request.host(), origin: request.origin(), status }
+}
+
+/// A request that breaks the protocol, before any route could take it.
+fn refuse_head<S: EventSink>(fault: HandshakeError, context: &mut Context<'_, S>) -> Vec<u8> {
+    let rule = RuleId::handshake(fault);
+    tell_verdict(None, rule, Direction::ToServer, fault.status(), &fault.to_string(), context);
+    context.worker.upgrade_stats_mut(None).upgrades_refused += 1;
+    let mut out = Vec::new();
+    handshake::write_refusal(fault, &mut out);
+    out
+}
+
+fn refuse<S: EventSink>(
+    engine: Option<&Engine>,
+    refusal: Refusal,
+    request: Option<&Request<'_>>,
+    context: &mut Context<'_, S>,
+) -> Vec<u8> {
+    tell_refusal(engine, refusal, context);
+    refuse_told(engine, refusal, request, context)
+}
+
+fn refuse_told<S: EventSink>(
+    engine: Option<&Engine>,
+    refusal: Refusal,
+    request: Option<&Request<'_>>,
+    context: &mut Context<'_, S>,
+) -> Vec<u8> {
+    if let Some(request) = request
+        && engine.is_none_or(|engine| engine.tells(EventKind::Handshake))
+    {
+        context.sink.event(answer(request, refusal.status()));
+    }
+    context.worker.upgrade_stats_mut(engine).upgrades_refused += 1;
+    let mut out = Vec::new();
+    handshake::write_error(refusal.status(), &[], refusal.text(), &mut out);
+    out
+}
+
+fn tell_refusal<S: EventSink>(engine: Option<&Engine>, refusal: Refusal, context: &mut Context<'_, S>) {
+    let rule = RuleId::refusal(refusal);
+    tell_verdict(engine, rule, Direction::ToServer, refusal.status(), refusal.text(), context);
+}
+
+fn tell_verdict<S: EventSink>(
+    engine: Option<&Engine>,
+    rule: RuleId,
+    direction: Direction,
+    status: u16,
+    detail: &str,
+    context: &mut Context<'_, S>,
+) {
+    let worker: &mut Worker = context.worker;
+    worker.upgrade_stats_mut(engine).record_verdict(direction, rule);
+    context.sink.event(Event::Verdict(VerdictEvent {
+        direction: None,
+        opcode: None,
+        size: 0,
+        rule,
+        outcome: Outcome::Refused(status),
+        mode: engine.map_or(Mode::Enforce, |engine| engine.mode),
+        detail,
+        payload: &[],
+        at: None,
+    }));
+}

@@ -1,0 +1,118 @@
+//! What a core reuses between messages.
+
+use rand_chacha::{
+    ChaCha8Rng,
+    rand_core::{Rng, SeedableRng},
+};
+use wsi_scan::Scratch;
+
+use crate::{Engine, engine::Plan, rules::RuleTable, stats::Stats};
+
+/// The largest buffer that is kept for the next message, and how many of them: 4 MiB a core at most.
+const SPARE_SIZE_MAX: usize = 64 << 10;
+const SPARES_MAX: usize = 64;
+
+/// The largest buffer for undone escapes that is kept between messages.
+const LAYER_SIZE_MAX: usize = 1 << 20;
+
+/// One core's scratch, buffers, mask keys and counters. Every session of the core borrows it for a moment.
+pub struct Worker {
+    pub(crate) scratch: Scratch,
+    /// Where escapes are undone, layer by layer.
+    pub(crate) layers: [Vec<u8>; 2],
+    pub(crate) clock: Box<dyn Fn() -> u64>,
+    masks: ChaCha8Rng,
+    spares: Vec<Vec<u8>>,
+    stats: Vec<Stats>,
+    unrouted: Stats,
+}
+
+impl Worker {
+    /// A worker for sessions under any of `engines`, which are in the order of [`Engine::index`].
+    ///
+    /// `seed` decides the mask keys (RFC 6455 section 5.3 asks that they can't be predicted: take it from the system's
+    /// randomness). `clock` tells nanoseconds on the clock of every `now_ns`; it is asked only within large messages.
+    ///
+    /// # Errors
+    /// Hyperscan's, when scratch space can't be had.
+    pub fn new<'a>(
+        engines: impl IntoIterator<Item = &'a Engine>,
+        seed: [u8; 32],
+        clock: Box<dyn Fn() -> u64>,
+    ) -> Result<Self, wsi_scan::ScanError> {
+        let mut scratch = Scratch::default();
+        let mut stats = Vec::new();
+        for engine in engines {
+            for database in engine.plans.iter().filter_map(Plan::database) {
+                scratch.fit(database)?;
+            }
+            stats.push(Stats::new(engine.rules.names().len()));
+        }
+        Ok(Self {
+            scratch,
+            layers: Default::default(),
+            clock,
+            masks: ChaCha8Rng::from_seed(seed),
+            spares: Vec::new(),
+            stats,
+            unrouted: Stats::new(RuleTable::default().names().len()),
+        })
+    }
+
+    /// Counters by [`Engine::index`].
+    pub fn stats(&self) -> &[Stats] {
+        &self.stats
+    }
+
+    /// Counters of upgrades that no route, and so no policy, took.
+    pub fn unrouted_stats(&self) -> &Stats {
+        &self.unrouted
+    }
+
+    /// A fresh mask key (RFC 6455 section 5.3).
+    pub fn mask_key(&mut self) -> [u8; 4] {
+        self.masks.next_u32().to_ne_bytes()
+    }
+
+    /// Sixteen fresh bytes, for a Sec-WebSocket-Key (RFC 6455 section 4.1).
+    pub fn nonce(&mut self) -> [u8; 16] {
+        let mut nonce = [0; 16];
+        self.masks.fill_bytes(&mut nonce);
+        nonce
+    }
+
+    /// Takes back a buffer that a transmission is done with.
+    pub fn recycle(&mut self, mut buffer: Vec<u8>) {
+        if self.spares.len() < SPARES_MAX && (1..=SPARE_SIZE_MAX).contains(&buffer.capacity()) {
+            buffer.clear();
+            self.spares.push(buffer);
+        }
+    }
+
+    /// An empty buffer, with capacity if there is one to spare.
+    pub fn spare(&mut self) -> Vec<u8> {
+        self.spares.pop().unwrap_or_default()
+    }
+
+    /// Takes the layers back after use, without those that a huge message has blown up.
+    pub(crate) fn keep_layers(&mut self, layers: [Vec<u8>; 2]) {
+        self.layers = layers.map(|layer| if layer.capacity() > LAYER_SIZE_MAX { Vec::new() } else { layer });
+    }
+
+    pub(crate) fn stats_mut(&mut self, engine: &Engine) -> Option<&mut Stats> {
+        self.stats.get_mut(engine.index)
+    }
+
+    pub(crate) fn upgrade_stats_mut(&mut self, engine: Option<&Engine>) -> &mut Stats {
+        match engine.and_then(|engine| self.stats.get_mut(engine.index)) {
+            Some(stats) => stats,
+            None => &mut self.unrouted,
+        }
+    }
+}
+
+impl std::fmt::Debug for Worker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Worker").field("stats", &self.stats).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,546 @@
+//! A session between two peers, without sockets: what arrives, what is told, and how it ends.
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use wsi_inspect::{Context, Engine, Event, EventSink, Initiator, Outcome, Role, Session, Transmit, Worker};
+use wsi_policy::{
+    Action, ContentFilter, Direction, Directions, FailureMode, Limits, MessageTypes, Mode, Pattern, Policy,
+    Rate, RateLimit, SchemaType, Validation,
+};
+use wsi_ws::{
+    Assembled, Assembler, CloseCode, ClosePayload, Decoder, HEADER_SIZE_MAX, Header, Opcode, WireLimits, mask,
+};
+
+const CLOSE_1008: Action = Action::Close(CloseCode::POLICY_VIOLATION);
+
+/// Everything that both peers and the audit see of one connection.
+struct Wire {
+    session: Session,
+    worker: Worker,
+    told: Told,
+    now_ns: u64,
+    received: [Vec<u8>; 2],
+}
+
+#[derive(Default)]
+struct Told {
+    engine: Option<Arc<Engine>>,
+    verdicts: Vec<(String, Outcome, Mode)>,
+    ends: Vec<(Option<u16>, Initiator)>,
+}
+
+impl EventSink for Told {
+    fn event(&mut self, event: Event<'_>) {
+        match event {
+            Event::Verdict(verdict) => {
+                let name = self.engine.as_ref().unwrap().rules().name(verdict.rule).to_owned();
+                self.verdicts.push((name, verdict.outcome, verdict.mode));
+            }
+            Event::Close { code, initiator, .. } => {
+                self.ends.push((code.map(CloseCode::as_u16), initiator));
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Wire {
+    fn new(policy: &Policy) -> Self {
+        let engine = Arc::new(Engine::compile(policy, 0).unwrap());
+        // A clock that leaps: whoever asks it within a message sees a millisecond pass.
+        let asked = std::cell::Cell::new(0);
+        let clock = move || {
+            asked.set(asked.get() + 1_000_000);
+            asked.get()
+        };
+        let worker = Worker::new([&*engine], [7; 32], Box::new(clock)).unwrap();
+        let told = Told { engine: Some(Arc::clone(&engine)), ..Told::default() };
+        Self { session: Session::new(engine, 0), worker, told, now_ns: 0, received: Default::default() }
+    }
+
+    /// One read of what the sender of `direction` wrote.
+    fn read(&mut self, direction: Direction, bytes: &[u8]) {
+        let mut input = bytes.to_vec();
+        let mut at = 0;
+        loop {
+            let mut context = Context { now_ns: self.now_ns, worker: &mut self.worker, sink: &mut self.told };
+            let step = self.session.handle_input(direction, &mut input[at..], &mut context);
+            let sent = match step.transmit {
+                Transmit::Nothing => None,
+                Transmit::InPlace(range) => Some(input[at..][range].to_vec()),
+                Transmit::Owned(frame) => Some(frame.bytes().to_vec()),
+            };
+            at += step.consumed;
+            let is_idle = sent.is_none();
+            self.received[direction.index()].extend(sent.unwrap_or_default());
+            if at == input.len() && is_idle {
+                break;
+            }
+        }
+        self.settle();
+    }
+
+    fn read_in_pieces(&mut self, direction: Direction, mut bytes: &[u8], sizes: &[usize]) {
+        for size in sizes.iter().cycle() {
+            let (piece, rest) = bytes.split_at((*size).clamp(1, bytes.len().max(1)).min(bytes.len()));
+            self.read(direction, piece);
+            bytes = rest;
+            if bytes.is_empty() {
+                return;
+            }
+        }
+    }
+
+    fn time_passes(&mut self, now_ns: u64) {
+        self.now_ns = now_ns;
+        let mut context = Context { now_ns, worker: &mut self.worker, sink: &mut self.told };
+        self.session.handle_timeout(&mut context);
+        self.settle();
+    }
+
+    fn end(&mut self, role: Role) {
+        let mut context = Context { now_ns: self.now_ns, worker: &mut self.worker, sink: &mut self.told };
+        self.session.handle_end(role, &mut context);
+        self.settle();
+    }
+
+    fn settle(&mut self) {
+        for (role, direction) in [(Role::Client, Direction::ToClient), (Role::Server, Direction::ToServer)] {
+            if let Some(frame) = self.session.poll_close(role, &mut self.worker) {
+                self.received[direction.index()].extend_from_slice(frame.bytes());
+            }
+        }
+    }
+
+    /// What the receiver of `direction` makes of its bytes, by an independent reading.
+    fn arrived(&self, direction: Direction) -> Vec<Got> {
+        let sender = if direction == Direction::ToServer { Role::Client } else { Role::Server };
+        let (mut decoder, mut assembler) = (Decoder::new(sender), Assembler::default());
+        let limits =
+            WireLimits { frame_size_max: u64::MAX, message_size_max: 1 << 30, fragments_max: u32::MAX };
+        let mut bytes = self.received[direction.index()].clone();
+        let mut input = &mut bytes[..];
+        let mut got = Vec::new();
+        while let Some(piece) = decoder.decode(input).unwrap() {
+            assert!(piece.header.fin, "what leaves is not fragmented");
+            let payload = input[piece.payload.clone()].to_vec();
+            match assembler.accept(&piece, input, &limits, &mut Vec::new).unwrap() {
+                Assembled::InPlace(opcode) => got.push(Got::Message(opcode, payload)),
+                Assembled::ControlInPlace(Opcode::Close) => {
+                    let code = ClosePayload::parse(&payload).unwrap().code;
+                    got.push(Got::Close(code.map(CloseCode::as_u16)));
+                }
+                Assembled::ControlInPlace(opcode) => got.push(Got::Control(opcode, payload)),
+                other => panic!("{other:?}"),
+            }
+            input = &mut input[piece.consumed..];
+        }
+        assert!(decoder.is_between_frames());
+        got
+    }
+
+    fn rules(&self) -> Vec<&str> {
+        self.told.verdicts.iter().map(|(rule, ..)| rule.as_str()).collect()
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Got {
+    Message(Opcode, Vec<u8>),
+    Control(Opcode, Vec<u8>),
+    Close(Option<u16>),
+}
+
+fn text(text: &str) -> Got {
+    Got::Message(Opcode::Text, text.into())
+}
+
+fn frame(direction: Direction, fin: bool, opcode: Opcode, payload: &[u8]) -> Vec<u8> {
+    let key = (direction == Direction::ToServer).then_some([0x11, 0x22, 0x33, 0x44]);
+    let mut head = [0; HEADER_SIZE_MAX];
+    let size = Header { fin, opcode, mask: key, payload_size: payload.len() as u64 }.encode(&mut head);
+    let mut bytes = [&head[..size], payload].concat();
+    if let Some(key) = key {
+        mask::apply(&mut bytes[size..], key, 0);
+    }
+    bytes
+}
+
+fn message(direction: Direction, payload: &str) -> Vec<u8> {
+    frame(direction, true, Opcode::Text, payload.as_bytes())
+}
+
+fn filter(action: Action) -> ContentFilter {
+    ContentFilter {
+        name: "content-filter-1".into(),
+        patterns: vec![
+            Pattern::Regex { expression: "exec\\(".into(), flags: String::new() },
+            Pattern::Literal("<script".into()),
+        ],
+        rule_sets: Vec::new(),
+        directions: Directions::Both,
+        normalize_json: true,
+        action,
+        message_size_max: Some(65_536),
+    }
+}
+
+fn filtering(action: Action) -> Policy {
+    Policy { content_filters: vec![filter(action)], ..policy() }
+}
+
+fn policy() -> Policy {
+    Policy {
+        name: "test".into(),
+        timeout_ms: 50,
+        events: wsi_policy::EventKind::ALL.into_iter().collect(),
+        ..Policy::default()
+    }
+}
+
+const BOTH: [Direction; 2] = Direction::BOTH;
+
+#[test]
+fn what_is_allowed_arrives_in_order_and_freshly_masked() {
+    for direction in BOTH {
+        let mut wire = Wire::new(&filtering(CLOSE_1008));
+        let sent = [message(direction, "one"), message(direction, ""), message(direction, "three")].concat();
+        wire.read(direction, &sent);
+        assert_eq!(wire.arrived(direction), [text("one"), text(""), text("three")]);
+        let is_same = wire.received[direction.index()] == sent;
+        assert_eq!(is_same, direction == Direction::ToClient, "a mask is fresh, a server's frame as it came");
+    }
+}
+
+#[test]
+fn good_messages_before_a_bad_one_arrive_and_none_after() {
+    for direction in BOTH {
+        let mut wire = Wire::new(&filtering(CLOSE_1008));
+        let sent = ["good", "exec(1)", "late"].map(|payload| message(direction, payload)).concat();
+        wire.read(direction, &sent);
+        wire.read(direction, &message(direction, "later"));
+        assert_eq!(wire.arrived(direction), [text("good"), Got::Close(Some(1008))]);
+        assert_eq!(wire.arrived(direction.reverse()), [Got::Close(Some(1008))]);
+        assert_eq!(wire.rules(), ["content-filter-1/block-patterns-1"]);
+        assert!(wire.session.is_over());
+    }
+}
+
+#[test]
+fn a_dropped_message_leaves_its_neighbours_alone() {
+    for direction in BOTH {
+        let mut wire = Wire::new(&filtering(Action::Drop));
+        let sent = ["a", "exec(", "b", "<script", "c"].map(|payload| message(direction, payload)).concat();
+        wire.read(direction, &sent);
+        assert_eq!(wire.arrived(direction), [text("a"), text("b"), text("c")]);
+        assert_eq!(wire.rules().len(), 2);
+        assert!(!wire.session.is_over());
+    }
+}
+
+#[test]
+fn a_signature_is_found_however_it_is_cut() {
+    for direction in BOTH {
+        for cut in 0..8 {
+            let (a, b) = "x exec(".split_at(cut.min(7));
+            let mut wire = Wire::new(&filtering(Action::Drop));
+            wire.read(direction, &frame(direction, false, Opcode::Text, a.as_bytes()));
+            wire.read(direction, &frame(direction, true, Opcode::Ping, b"alive"));
+            wire.read(direction, &frame(direction, false, Opcode::Continuation, b""));
+            wire.read(direction, &frame(direction, true, Opcode::Continuation, b.as_bytes()));
+            wire.read(direction, &message(direction, "next"));
+            let ping = Got::Control(Opcode::Ping, b"alive".into());
+            assert_eq!(wire.arrived(direction), [ping, text("next")], "the whole message is gone");
+        }
+    }
+}
+
+#[test]
+fn escapes_are_undone_before_matching() {
+    for payload in [
+        r#"{"a":"\u003cscript>"}"#,
+        r#"{"\u003Cscript":1}"#,
+        r#"{"a":"{\"b\":\"\\u003cscript\"}"}"#,
+        r#"not json \u0065xec("#,
+    ] {
+        let mut wire = Wire::new(&filtering(CLOSE_1008));
+        wire.read(Direction::ToServer, &message(Direction::ToServer, payload));
+        assert_eq!(wire.rules().len(), 1, "{payload}");
+        let mut filter = filter(CLOSE_1008);
+        filter.normalize_json = false;
+        let mut wire = Wire::new(&Policy { content_filters: vec![filter], ..policy() });
+        wire.read(Direction::ToServer, &message(Direction::ToServer, payload));
+        assert_eq!(wire.arrived(Direction::ToServer), [text(payload)], "normalize \"none\"");
+    }
+}
+
+#[test]
+fn control_payloads_and_close_reasons_are_scanned() {
+    for direction in BOTH {
+        for opcode in [Opcode::Ping, Opcode::Pong, Opcode::Close] {
+            let payload = if opcode == Opcode::Close { &b"\x03\xe8exec("[..] } else { b"exec(" };
+            let mut wire = Wire::new(&filtering(Action::Drop));
+            wire.read(direction, &frame(direction, true, opcode, payload));
+            assert_eq!(wire.rules(), ["content-filter-1/block-patterns-1"]);
+            let expected = if opcode == Opcode::Close { vec![Got::Close(Some(1008))] } else { vec![] };
+            assert_eq!(wire.arrived(direction), expected);
+        }
+    }
+}
+
+#[test]
+fn detect_mode_tells_and_carries_nothing_out() {
+    let big = "x".repeat(65_537);
+    for payload in ["exec(", &big] {
+        let mut wire = Wire::new(&Policy { mode: Mode::Detect, ..filtering(CLOSE_1008) });
+        wire.read(Direction::ToServer, &message(Direction::ToServer, payload));
+        assert_eq!(wire.arrived(Direction::ToServer), [text(payload)]);
+        assert_eq!(wire.told.verdicts.len(), 1);
+        assert_eq!(wire.told.verdicts[0].2, Mode::Detect);
+    }
+    // What can't be understood can't be inspected: the protocol holds in every mode.
+    let mut wire = Wire::new(&Policy { mode: Mode::Detect, ..policy() });
+    wire.read(Direction::ToServer, &frame(Direction::ToServer, true, Opcode::Text, b"\xff"));
+    assert_eq!(wire.arrived(Direction::ToClient), [Got::Close(Some(1007))]);
+}
+
+#[test]
+fn the_size_rule_is_told_by_its_own_name() {
+    let mut wire = Wire::new(&filtering(CLOSE_1008));
+    // The header alone is enough.
+    wire.read(Direction::ToServer, &message(Direction::ToServer, &"x".repeat(65_537))[..14]);
+    assert_eq!(wire.arrived(Direction::ToClient), [Got::Close(Some(1009))]);
+    assert_eq!(wire.rules(), ["content-filter-1/max-message-size"]);
+
+    let limits = Limits { frame_size_max: Some(10), ..Limits::default() };
+    let mut wire = Wire::new(&Policy { limits, ..policy() });
+    wire.read(Direction::ToServer, &message(Direction::ToServer, "eleven bytes"));
+    assert_eq!(wire.rules(), ["limits/max-frame-size"]);
+}
+
+#[test]
+fn close_codes_pass_through_and_nothing_follows_them() {
+    for direction in BOTH {
+        for code in [None, Some(1000u16), Some(1001), Some(3000), Some(4999)] {
+            let body = code.map_or(Vec::new(), |code| [&code.to_be_bytes()[..], b"bye"].concat());
+            let close = |direction| frame(direction, true, Opcode::Close, &body);
+            let mut wire = Wire::new(&policy());
+            wire.read(direction, &[close(direction), message(direction, "after")].concat());
+            assert!(!wire.session.is_over());
+            wire.read(direction.reverse(), &close(direction.reverse()));
+            assert_eq!(wire.arrived(direction), [Got::Close(code)]);
+            assert_eq!(wire.arrived(direction.reverse()), [Got::Close(code)]);
+            assert!(wire.session.is_over());
+            wire.session.end(&mut wire.told);
+            let initiator =
+                if direction == Direction::ToServer { Initiator::Client } else { Initiator::Server };
+            assert_eq!(wire.told.ends, [(code, initiator)]);
+        }
+    }
+}
+
+#[test]
+fn a_peer_that_vanishes_is_told_to_the_other() {
+    let mut wire = Wire::new(&policy());
+    wire.end(Role::Client);
+    assert_eq!(wire.arrived(Direction::ToServer), [Got::Close(Some(1001))]);
+    let mut wire = Wire::new(&policy());
+    wire.end(Role::Server);
+    assert_eq!(wire.arrived(Direction::ToClient), [Got::Close(Some(1011))]);
+    assert!(wire.session.is_over());
+}
+
+#[test]
+fn time_limits() {
+    const SECOND: u64 = 1_000_000_000;
+    let limits = Limits { message_timeout_ms: 3_000, idle_timeout_s: 10, ..Limits::default() };
+    let mut wire = Wire::new(&Policy { limits, ..policy() });
+    assert_eq!(wire.session.deadline_ns(), 10 * SECOND);
+    wire.now_ns = 5 * SECOND;
+    wire.read(Direction::ToServer, &frame(Direction::ToServer, false, Opcode::Text, b"begin"));
+    assert_eq!(wire.session.deadline_ns(), 8 * SECOND);
+    wire.now_ns = 7 * SECOND;
+    wire.read(Direction::ToServer, &frame(Direction::ToServer, false, Opcode::Continuation, b"more"));
+    wire.time_passes(8 * SECOND - 1);
+    assert!(!wire.session.is_over(), "not early");
+    wire.time_passes(8 * SECOND);
+    assert_eq!(wire.arrived(Direction::ToClient), [Got::Close(Some(1008))]);
+    assert_eq!(wire.rules(), ["limits/message-timeout-ms"]);
+
+    let mut wire = Wire::new(&Policy { limits, ..policy() });
+    wire.time_passes(10 * SECOND);
+    assert_eq!(wire.arrived(Direction::ToServer), [Got::Close(Some(1001))]);
+    assert_eq!(wire.rules(), [] as [&str; 0]);
+}
+
+#[test]
+fn rate_limits_count_messages_not_fragments_and_each_direction_alone() {
+    let limit = RateLimit {
+        name: "rate-limit-1".into(),
+        messages: Some(Rate { per_second: 1, burst: 3 }),
+        bytes: None,
+        directions: Directions::ToServer,
+        action: Action::Drop,
+    };
+    let mut wire = Wire::new(&Policy { rate_limits: vec![limit], ..policy() });
+    for _ in 0..10 {
+        wire.read(Direction::ToClient, &message(Direction::ToClient, "push"));
+    }
+    wire.read(Direction::ToServer, &frame(Direction::ToServer, false, Opcode::Text, b"1"));
+    for _ in 0..20 {
+        wire.read(Direction::ToServer, &frame(Direction::ToServer, false, Opcode::Continuation, b"1"));
+    }
+    wire.read(Direction::ToServer, &frame(Direction::ToServer, true, Opcode::Continuation, b"1"));
+    for payload in ["2", "3", "4"] {
+        wire.read(Direction::ToServer, &message(Direction::ToServer, payload));
+    }
+    wire.now_ns += 1_000_000_000;
+    wire.read(Direction::ToServer, &message(Direction::ToServer, "5"));
+    let arrived = wire.arrived(Direction::ToServer);
+    assert_eq!(arrived, [text(&"1".repeat(22)), text("2"), text("3"), text("5")]);
+    assert_eq!(wire.arrived(Direction::ToClient).len(), 10);
+    assert_eq!(wire.rules(), ["rate-limit-1"]);
+}
+
+fn validating(action: Action) -> (Policy, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("schema.json");
+    std::fs::write(&path, r#"{"type":"object","required":["type"]}"#).unwrap();
+    let validation = Validation {
+        name: "validation-1".into(),
+        schema_type: SchemaType::Json,
+        schema_path: path,
+        directions: Directions::Both,
+        messages: MessageTypes::Text,
+        action,
+    };
+    (Policy { validations: vec![validation], ..policy() }, folder)
+}
+
+#[test]
+fn schemas_judge_whole_messages() {
+    let close = Action::Close(CloseCode::INVALID_PAYLOAD);
+    let (policy, _folder) = validating(close);
+    let direction = Direction::ToServer;
+    let mut wire = Wire::new(&policy);
+    for (i, part) in [r#"{"ty"#, r#"pe":"#, "1}"].iter().enumerate() {
+        let opcode = if i == 0 { Opcode::Text } else { Opcode::Continuation };
+        wire.read(direction, &frame(direction, i == 2, opcode, part.as_bytes()));
+    }
+    wire.read(direction, &frame(direction, true, Opcode::Binary, b"not looked at"));
+    assert_eq!(wire.arrived(direction).len(), 2);
+    for bad in [r#"{"type":1,"type":2}"#, "{}", "", r#"{"type":1} {"type":1}"#, &"[".repeat(100_000)] {
+        let policy =
+            Policy { limits: Limits { message_size_max: 1 << 20, ..policy.limits }, ..policy.clone() };
+        let mut wire = Wire::new(&policy);
+        wire.read(direction, &message(direction, bad));
+        assert_eq!(wire.arrived(direction), [Got::Close(Some(1007))], "{:.20}", bad);
+        assert_eq!(wire.rules(), ["validation-1"]);
+    }
+}
+
+#[test]
+fn a_schema_that_only_alerts_lets_pass() {
+    let (policy, _folder) = validating(Action::Alert);
+    let mut wire = Wire::new(&policy);
+    wire.read(Direction::ToServer, &message(Direction::ToServer, "[]"));
+    assert_eq!(wire.arrived(Direction::ToServer), [text("[]")]);
+    assert_eq!(wire.rules(), ["validation-1"]);
+}
+
+/// The clock of these tests leaps a millisecond whenever it is asked, so that a large message is over budget at once.
+#[test]
+fn over_budget_is_a_verdict_of_its_own() {
+    let payload = "x".repeat(10_000);
+    for (failure_mode, passes) in [(FailureMode::Open, true), (FailureMode::Closed, false)] {
+        let mut wire = Wire::new(&Policy { timeout_ms: 0, failure_mode, ..filtering(CLOSE_1008) });
+        wire.read(Direction::ToServer, &message(Direction::ToServer, &payload));
+        let expected = if passes { text(&payload) } else { Got::Close(Some(1011)) };
+        assert_eq!(wire.arrived(Direction::ToServer), [expected]);
+        assert_eq!(wire.rules(), ["could-not-inspect/over-budget"]);
+        assert_eq!(wire.worker.stats()[0].passed_uninspected, u64::from(passes));
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Script {
+    payloads: Vec<(bool, Vec<u8>, u8)>,
+}
+
+fn script() -> impl Strategy<Value = Script> {
+    let word = prop_oneof![
+        Just(b"exec(".to_vec()),
+        Just(br"\u003cscript".to_vec()),
+        prop::collection::vec(any::<u8>(), 0..40),
+        "[a-z \"{}:]{0,60}".prop_map(String::into_bytes),
+        (120..140usize).prop_map(|size| vec![b'y'; size]),
+    ];
+    prop::collection::vec((any::<bool>(), word, 1..4u8), 0..8).prop_map(|payloads| Script { payloads })
+}
+
+fn script_bytes(direction: Direction, script: &Script) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for (is_text, payload, fragments) in &script.payloads {
+        let opcode = if *is_text { Opcode::Text } else { Opcode::Binary };
+        let size = payload.len().div_ceil(usize::from(*fragments)).max(1);
+        let mut parts: Vec<_> = payload.chunks(size).collect();
+        if parts.is_empty() {
+            parts.push(b"");
+        }
+        for (i, part) in parts.iter().enumerate() {
+            let opcode = if i == 0 { opcode } else { Opcode::Continuation };
+            bytes.extend(frame(direction, i + 1 == parts.len(), opcode, part));
+        }
+    }
+    bytes
+}
+
+/// The plain way: what should arrive of a script when a bad message is dropped, up to text that is no UTF-8.
+fn oracle(script: &Script) -> Vec<Got> {
+    let mut expected = Vec::new();
+    for (is_text, payload, _) in &script.payloads {
+        if *is_text && std::str::from_utf8(payload).is_err() {
+            expected.push(Got::Close(Some(1007)));
+            break;
+        }
+        let contains = |needle: &[u8]| payload.windows(needle.len()).any(|window| window == needle);
+        if !contains(b"exec(") && !contains(b"<script") && !contains(br"\u003cscript") {
+            let opcode = if *is_text { Opcode::Text } else { Opcode::Binary };
+            expected.push(Got::Message(opcode, payload.clone()));
+        }
+    }
+    expected
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_split_arrives_as_the_oracle_says(
+        script in script(),
+        to_server: bool,
+        sizes in prop::collection::vec(1..200usize, 1..5),
+    ) {
+        let direction = if to_server { Direction::ToServer } else { Direction::ToClient };
+        let mut wire = Wire::new(&filtering(Action::Drop));
+        wire.read_in_pieces(direction, &script_bytes(direction, &script), &sizes);
+        prop_assert_eq!(wire.arrived(direction), oracle(&script));
+    }
+
+    #[test]
+    fn any_bytes_end_in_order(
+        bytes in prop::collection::vec(any::<u8>(), 0..400),
+        to_server: bool,
+        sizes in prop::collection::vec(1..100usize, 1..5),
+    ) {
+        let direction = if to_server { Direction::ToServer } else { Direction::ToClient };
+        let mut whole = Wire::new(&filtering(CLOSE_1008));
+        whole.read(direction, &bytes);
+        let mut pieces = Wire::new(&filtering(CLOSE_1008));
+        pieces.read_in_pieces(direction, &bytes, &sizes);
+        prop_assert_eq!(whole.arrived(direction), pieces.arrived(direction));
+        prop_assert_eq!(whole.arrived(direction.reverse()), pieces.arrived(direction.reverse()));
+        prop_assert_eq!(whole.rules(), pieces.rules());
+    }
+}
