@@ -1,1 +1,123 @@
+//! What the benchmarks work on: orders, the policy over them, and client frames that carry them.
 
+use std::path::Path;
+
+use wsi_policy::{
+    Action, ContentFilter, Directions, FailureMode, MessageTypes, Pattern, Policy, Rate, RateLimit,
+    SchemaType, Validation,
+};
+use wsi_ws::{CloseCode, HEADER_SIZE_MAX, Header, Opcode, mask};
+
+/// Payload sizes, in bytes.
+pub const SIZES: [usize; 3] = [64, 256, 4096];
+
+/// How many patterns there are beside the built-in sets.
+pub const PATTERNS: usize = 200;
+
+/// JSON Schema of [`order`].
+pub const SCHEMA: &str = r#"{
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "type": "object",
+    "properties": {
+        "type": { "const": "order" },
+        "symbol": { "type": "string", "pattern": "^[A-Z]{0,5}$" },
+        "side": { "enum": ["buy", "sell"] },
+        "price": { "type": "number", "exclusiveMinimum": 0 },
+        "quantity": { "type": "integer", "minimum": 1, "maximum": 1000000 },
+        "client": { "type": "string", "maxLength": 32 },
+        "note": { "type": "string", "maxLength": 65536 }
+    },
+    "required": ["type", "symbol", "side", "price", "quantity"],
+    "additionalProperties": false
+}"#;
+
+/// An order of exactly `size` bytes: with 64 an object of five members, with more one of seven, padded in its note.
+pub fn order(size: usize) -> String {
+    const SHORT: &str = r#"{"type":"order","symbol":"","side":"buy","price":1,"quantity":1}"#;
+    const LONG: &str = r#"{"type":"order","symbol":"ACME","side":"buy","price":101.25,"quantity":300,"client":"desk-042","note":""#;
+    const FILLER: &str = "please fill at best effort and report each part to the desk as usual ";
+    let Some(padding) = size.checked_sub(LONG.len() + 2) else { return SHORT.to_owned() };
+    let note: String = FILLER.chars().cycle().take(padding).collect();
+    format!("{LONG}{note}\"}}")
+}
+
+/// Expressions and literals by turns; no order matches any.
+pub fn patterns() -> Vec<Pattern> {
+    let pattern = |number| match number % 2 {
+        0 => {
+            Pattern::Regex { expression: format!("attack-word-{number:03}[a-z]{{3}}"), flags: "i".to_owned() }
+        }
+        _ => Pattern::Literal(format!("forbidden phrase {number:03}")),
+    };
+    (0..PATTERNS).map(pattern).collect()
+}
+
+/// Schema, patterns with the built-in sets, and a rate limit, in both directions. A message that can't be inspected
+/// closes the connection, so that none is measured as if it had been.
+pub fn policy(schema_path: &Path) -> Policy {
+    let close = Action::Close(CloseCode::POLICY_VIOLATION);
+    Policy {
+        name: "orders".to_owned(),
+        timeout_ms: 60_000,
+        failure_mode: FailureMode::Closed,
+        validations: vec![Validation {
+            name: "validation-1".to_owned(),
+            schema_type: SchemaType::Json,
+            schema_path: schema_path.to_owned(),
+            directions: Directions::Both,
+            messages: MessageTypes::Text,
+            action: Action::Close(CloseCode::INVALID_PAYLOAD),
+        }],
+        rate_limits: vec![RateLimit {
+            name: "rate-limit-1".to_owned(),
+            messages: Some(Rate { per_second: 1_000_000, burst: 1_000_000 }),
+            bytes: None,
+            directions: Directions::Both,
+            action: close,
+        }],
+        content_filters: vec![ContentFilter {
+            name: "content-filter-1".to_owned(),
+            patterns: patterns(),
+            rule_sets: wsi_scan::builtin::NAMES.map(str::to_owned).to_vec(),
+            directions: Directions::Both,
+            normalize_json: true,
+            action: close,
+            message_size_max: Some(1 << 20),
+        }],
+        ..empty_policy()
+    }
+}
+
+/// No rules.
+pub fn empty_policy() -> Policy {
+    Policy { name: "empty".to_owned(), timeout_ms: 60_000, ..Policy::default() }
+}
+
+/// A client's text frame around `payload`.
+pub fn client_frame(payload: &[u8]) -> Vec<u8> {
+    let key = [0x37, 0xfa, 0x21, 0x3d];
+    let header =
+        Header { fin: true, opcode: Opcode::Text, mask: Some(key), payload_size: payload.len() as u64 };
+    let mut encoded = [0; HEADER_SIZE_MAX];
+    let size = header.encode(&mut encoded);
+    let mut frame = encoded[..size].to_vec();
+    frame.extend_from_slice(payload);
+    mask::apply(&mut frame[size..], key, 0);
+    frame
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn orders_have_their_size_and_satisfy_the_schema() {
+        let schema = wsi_schema::json::Schema::from_text(SCHEMA, None).unwrap();
+        for size in SIZES {
+            let order = order(size);
+            assert_eq!(order.len(), size);
+            let document = wsi_schema::json::Document::parse(&order, &Default::default()).unwrap();
+            schema.check(&document).unwrap();
+        }
+    }
+}

@@ -1,1 +1,213 @@
-fn main() {}
+//! The command line of the load generator.
+
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use wsi_loadtest::{
+    CompareOptions, Echo, EchoOptions, Error, IdleOptions, PayloadKind, RunOptions, compare, idle, run,
+};
+
+/// Load for WebSocket relays.
+#[derive(Parser)]
+#[command(version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Echo(EchoArgs),
+    Run(RunArgs),
+    Idle(IdleArgs),
+    Compare(CompareArgs),
+}
+
+/// Serve: send each message back, up to 16 MiB
+#[derive(Args)]
+struct EchoArgs {
+    /// Address and port; port 0 takes a free one
+    #[arg(long, default_value = "127.0.0.1:9001")]
+    bind: SocketAddr,
+    /// Event loops
+    #[arg(long, default_value_t = 1)]
+    threads: usize,
+}
+
+/// Load an echo server, directly or through a relay; check every echo
+#[derive(Args)]
+struct RunArgs {
+    /// ws://HOST:PORT/PATH
+    #[arg(long)]
+    url: String,
+    #[arg(long, default_value_t = 64)]
+    connections: usize,
+    /// Messages in flight on each connection
+    #[arg(long, default_value_t = 1)]
+    in_flight: usize,
+    /// Bytes of a message
+    #[arg(long, default_value_t = 256)]
+    size: usize,
+    /// Measured time
+    #[arg(long, default_value = "5", value_parser = seconds)]
+    duration_s: Duration,
+    /// Load before the measured time
+    #[arg(long, default_value = "1", value_parser = seconds)]
+    warmup_s: Duration,
+    #[arg(long, value_enum, default_value = "json")]
+    payload: Payload,
+    /// Processes whose CPU time is told, such as the relay's
+    #[arg(long, num_args = 1..)]
+    pid: Vec<u32>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Open idle connections, hold them, check that they live; tell what they cost
+#[derive(Args)]
+struct IdleArgs {
+    /// ws://HOST:PORT/PATH
+    #[arg(long)]
+    url: String,
+    #[arg(long, default_value_t = 9000)]
+    connections: usize,
+    #[arg(long, default_value = "10", value_parser = seconds)]
+    hold_s: Duration,
+    /// Processes whose memory and CPU time are told, such as the relay's
+    #[arg(long, num_args = 1..)]
+    pid: Vec<u32>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Measure relays side by side: HAProxy, the inspector with and without rules, no relay
+#[derive(Args)]
+struct CompareArgs {
+    /// The websocket-inspector binary; without it, HAProxy alone
+    #[arg(long)]
+    inspector: Option<PathBuf>,
+    /// Inspector configuration with @LISTEN@ and @UPSTREAM@, in place of the generated one
+    #[arg(long)]
+    config: Option<PathBuf>,
+    #[arg(long, default_value = "/usr/sbin/haproxy")]
+    haproxy: PathBuf,
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// Measured time of each relay in each round
+    #[arg(long, default_value = "2", value_parser = seconds)]
+    round_s: Duration,
+    #[arg(long, default_value_t = 64)]
+    connections: usize,
+    /// Messages in flight on each connection; several allowed
+    #[arg(long, num_args = 1.., default_values_t = [1, 16])]
+    in_flight: Vec<usize>,
+    /// Bytes of a message
+    #[arg(long, default_value_t = 256)]
+    size: usize,
+    /// The CPU of the relays
+    #[arg(long, default_value_t = 1)]
+    relay_cpu: usize,
+    /// The CPU of load and echo server
+    #[arg(long, default_value_t = 0)]
+    load_cpu: usize,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Payload {
+    Json,
+    Text,
+    Binary,
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Echo(args) => serve(&args),
+        Command::Run(args) => measure(args),
+        Command::Idle(args) => hold(args),
+        Command::Compare(args) => race(args),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("loadtest: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(args: &EchoArgs) -> Result<ExitCode, Error> {
+    let echo = Echo::start(&EchoOptions { bind: args.bind, threads: args.threads })?;
+    println!("echo server on {}; end it with Ctrl-C", echo.url());
+    echo.wait()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn measure(args: RunArgs) -> Result<ExitCode, Error> {
+    let report = run(&RunOptions {
+        url: args.url,
+        connections: args.connections,
+        in_flight: args.in_flight,
+        size: args.size,
+        payload: match args.payload {
+            Payload::Json => PayloadKind::Json,
+            Payload::Text => PayloadKind::Text,
+            Payload::Binary => PayloadKind::Binary,
+        },
+        warmup: args.warmup_s,
+        duration: args.duration_s,
+        pids: args.pid,
+    })?;
+    if args.json {
+        println!("{}", report.to_json())
+    } else {
+        print!("{report}")
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn hold(args: IdleArgs) -> Result<ExitCode, Error> {
+    let options =
+        IdleOptions { url: args.url, connections: args.connections, hold: args.hold_s, pids: args.pid };
+    let report = idle(&options)?;
+    if args.json {
+        println!("{}", report.to_json())
+    } else {
+        print!("{report}")
+    }
+    Ok(if report.alive == report.connections { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn race(args: CompareArgs) -> Result<ExitCode, Error> {
+    let report = compare(&CompareOptions {
+        haproxy: args.haproxy,
+        inspector: args.inspector,
+        config: args.config,
+        connections: args.connections,
+        depths: args.in_flight,
+        size: args.size,
+        rounds: args.rounds,
+        duration: args.round_s,
+        relay_cpu: args.relay_cpu,
+        load_cpu: args.load_cpu,
+        ..CompareOptions::default()
+    })?;
+    if args.json {
+        println!("{}", report.to_json())
+    } else {
+        print!("{report}")
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A day at the most: longer is a slip of the finger.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().filter(|seconds| (0.0..=86_400.0).contains(seconds));
+    seconds
+        .map(Duration::from_secs_f64)
+        .ok_or_else(|| "write seconds from 0 to 86400, as 5 or 0.5".to_owned())
+}

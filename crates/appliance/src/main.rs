@@ -1,1 +1,32 @@
-fn main() {}
+//! `websocket-inspector`: an inline inspector of WebSocket traffic.
+
+mod admin;
+mod bootstrap;
+mod check;
+mod cli;
+mod demo;
+mod doctor;
+mod report;
+mod signals;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Run { config } => bootstrap::run(&config),
+        Command::Check { config } => check::check(&config),
+        Command::Demo { once } => demo::demo(once),
+        Command::Doctor { config } => doctor::doctor(config.as_deref()),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,1 +1,138 @@
+//! Shards, sockets and the ring: the data plane.
+//!
+//! A connection lives and dies on the core that accepted it, and shards share nothing that changes. Each has an io_uring of
+//! its own for readiness ([`ring`](crate)), a table of connections, a timer wheel and a
+//! [`Worker`](wsi_inspect::Worker); reading and writing are plain non-blocking calls into and out of one scratch buffer.
 
+mod connection;
+mod core;
+mod leg;
+mod listener;
+mod memory;
+mod opening;
+mod options;
+mod relay;
+mod ring;
+mod runtime;
+mod shard;
+mod sink;
+mod table;
+mod timer;
+mod token;
+mod upstream;
+mod wake;
+
+use std::{io, net::SocketAddr, sync::Arc};
+
+pub use memory::MemoryBound;
+/// What a [`Listener`] chooses by.
+pub use wsi_policy::Route;
+
+pub use options::{Listener, Options, Server, ShardOptions, Upstream};
+
+use crate::{
+    core::ConnectionCount,
+    runtime::Core,
+    shard::{Shard, Shared},
+    wake::{Command, Wake},
+};
+
+/// Whether this kernel gives a shard the ring that it needs; `Ok(false)`: it does, but without the flags that make it fast.
+///
+/// # Errors
+/// The kernel's, from `io_uring_setup(2)`.
+pub fn probe() -> io::Result<bool> {
+    ring::Ring::new().map(|ring| ring.is_deferred())
+}
+
+/// Running shards.
+#[derive(Debug)]
+pub struct Dataplane {
+    cores: Vec<Core>,
+    wakes: Vec<Wake>,
+}
+
+/// Why a data plane did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(
+        "can't listen on {address}: {source}; is the port in use, or below 1024 without the right to bind it?"
+    )]
+    Listen { address: SocketAddr, source: io::Error },
+    #[error(
+        "can't start shard {shard}: {source}; `websocket-inspector doctor` tells what this machine lacks"
+    )]
+    Shard { shard: usize, source: io::Error },
+}
+
+impl Dataplane {
+    /// Binds all listeners, then starts the shards.
+    ///
+    /// # Errors
+    /// An address that can't be bound, or a kernel that lacks what a shard needs.
+    pub fn start(options: Options) -> Result<Self, StartError> {
+        let shared = Shared {
+            listeners: options.listeners.into(),
+            upstreams: options.upstreams,
+            engines: options.engines.into(),
+            connections: ConnectionCount::new(options.connections_max),
+            drain_timeout: options.drain_timeout,
+        };
+        let mut prepared = Vec::new();
+        for (shard, each) in options.shards.into_iter().enumerate() {
+            let sockets = shared
+                .listeners
+                .iter()
+                .map(|listener| {
+                    listener::listen(listener.bind)
+                        .map_err(|source| StartError::Listen { address: listener.bind, source })
+                })
+                .collect::<Result<Vec<_>, _>>()?;
+            let wake = Wake::new().map_err(|source| StartError::Shard { shard, source })?;
+            prepared.push((each, sockets, wake));
+        }
+        let mut plane = Self { cores: Vec::new(), wakes: Vec::new() };
+        for (shard, (each, sockets, wake)) in prepared.into_iter().enumerate() {
+            let (shared, cpu, theirs) = (shared.clone(), each.cpu, wake.clone());
+            let number = u16::try_from(shard).unwrap_or(u16::MAX);
+            let make = move || Shard::new(number, each, shared, sockets, theirs);
+            let core = Core::spawn(&format!("shard-{shard}"), cpu, make)
+                .map_err(|source| StartError::Shard { shard, source })?;
+            plane.cores.push(core);
+            plane.wakes.push(wake);
+        }
+        Ok(plane)
+    }
+
+    /// A handle that other threads end the data plane with.
+    pub fn drainer(&self) -> Drainer {
+        Drainer { wakes: self.wakes.clone().into() }
+    }
+
+    /// Waits until all shards are done: after a drain, or when one failed.
+    ///
+    /// # Errors
+    /// The first shard's that did not end in order.
+    pub fn join(self) -> io::Result<()> {
+        let mut result = Ok(());
+        for core in self.cores {
+            result = result.and(core.join());
+        }
+        result
+    }
+}
+
+/// Tells the shards to end their connections and themselves.
+#[derive(Clone, Debug)]
+pub struct Drainer {
+    wakes: Arc<[Wake]>,
+}
+
+impl Drainer {
+    /// Accepts nothing more, closes every connection with 1001 and gives them the drain timeout.
+    pub fn drain(&self) {
+        for wake in self.wakes.iter() {
+            wake.send(Command::Drain);
+        }
+    }
+}

@@ -28,6 +28,9 @@ pub struct Worker {
 }
 
 impl Worker {
+    /// The most that a worker keeps in buffers between messages, in bytes: spares, and layers of undone escapes.
+    pub const BUFFERS_SIZE_MAX: u64 = (SPARES_MAX * SPARE_SIZE_MAX + 2 * LAYER_SIZE_MAX) as u64;
+
     /// A worker for sessions under any of `engines`, which are in the order of [`Engine::index`].
     ///
     /// `seed` decides the mask keys (RFC 6455 section 5.3 asks that they can't be predicted: take it from the system's

@@ -19,3 +19,5 @@ pub use rule::{
     Validation,
 };
 pub use ruleset::{Policy, PolicyId, Route, Ruleset, UpstreamId};
+/// Part of an [`Action`].
+pub use wsi_ws::CloseCode;

@@ -9,8 +9,7 @@ use std::{
 use hyperscan::{BlockDatabase, Builder, Matching, Patterns};
 
 use crate::{
-    CompileError, Flow, MatchSink, Pattern, PatternId, ScanError, Scratch,
-    error::advice,
+    CompileError, Flow, MatchSink, Pattern, PatternId, ScanError, Scratch, error::advice,
     pattern::error_reason,
 };
 
@@ -26,7 +25,9 @@ pub struct Database {
 }
 
 /// Tells databases apart by its address.
-pub(crate) struct Identity(#[expect(dead_code, reason = "a size of its own, so that no two share an address")] u8);
+pub(crate) struct Identity(
+    #[expect(dead_code, reason = "a size of its own, so that no two share an address")] u8,
+);
 
 impl Database {
     /// Compiles `patterns`; an empty list is a database that never matches.
@@ -35,7 +36,8 @@ impl Database {
     /// Names the first pattern at fault, by its index, with what to write instead.
     pub fn compile(patterns: &[Pattern]) -> Result<Self, CompileError> {
         let select = |unicode| {
-            let of_engine = patterns.iter().enumerate().filter(move |(_, pattern)| pattern.is_unicode() == unicode);
+            let of_engine =
+                patterns.iter().enumerate().filter(move |(_, pattern)| pattern.is_unicode() == unicode);
             compile_engine(of_engine)
         };
         Ok(Self { bytes: select(false)?, text: select(true)?, identity: Arc::new(Identity(0)) })
@@ -107,12 +109,9 @@ fn compile_engine<'a>(
         patterns.iter().map(|(index, pattern)| pattern.to_engine(*index)).collect::<Result<_, _>>()?;
     Patterns(translated).build().map(Some).map_err(|error| {
         let reason = error_reason(&error);
-        let advice = advice(&reason);
         match failed_position(&error).and_then(|position| patterns.get(position)) {
-            Some(&(index, pattern)) => {
-                CompileError::Pattern { index, expression: pattern.text(), reason, advice }
-            }
-            None => CompileError::Set { reason, advice },
+            Some(&(index, pattern)) => pattern.refusal(index, reason),
+            None => CompileError::Set { advice: advice(&reason), reason },
         }
     })
 }

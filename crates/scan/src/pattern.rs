@@ -93,19 +93,27 @@ impl Pattern {
                 expression.clone()
             }
         };
-        let pattern = hyperscan::Pattern { id: Some(self.id.0 as usize), ..engine_pattern(expression, flags) };
-        match pattern.info() {
-            Ok(info) if info.min_width() == 0 => fault(EMPTY_REASON, Some(EMPTY_ADVICE)),
-            Ok(_) => Ok(pattern),
-            Err(error) => {
-                let reason = error_reason(&error);
-                fault(&reason, advice(&reason))
-            }
+        let id = Some(self.id.0 as usize);
+        Ok(hyperscan::Pattern { expression, flags, id, ext: hyperscan::ExprExt::default(), som: None })
+    }
+
+    /// What Hyperscan says against this pattern.
+    pub(crate) fn refusal(&self, index: usize, reason: String) -> CompileError {
+        let expression = self.text();
+        if reason.contains("matches empty buffer") {
+            return CompileError::Pattern {
+                index,
+                expression,
+                reason: EMPTY_REASON.into(),
+                advice: Some(EMPTY_ADVICE),
+            };
         }
+        let advice = advice(&reason);
+        CompileError::Pattern { index, expression, reason, advice }
     }
 
     /// As it was written, for messages.
-    pub(crate) fn text(&self) -> String {
+    fn text(&self) -> String {
         match &self.expression {
             Expression::Literal(bytes) => String::from_utf8_lossy(bytes).into_owned(),
             Expression::Regex { expression, .. } => expression.clone(),
@@ -137,10 +145,6 @@ pub(crate) fn error_reason(error: &hyperscan::Error) -> String {
 
 const EMPTY_REASON: &str = "matches the empty string, so it would match every message";
 const EMPTY_ADVICE: &str = "require at least one character, as + for *, or {1,9} for {0,9}";
-
-fn engine_pattern(expression: String, flags: PatternFlags) -> hyperscan::Pattern {
-    hyperscan::Pattern { expression, flags, id: None, ext: hyperscan::ExprExt::default(), som: None }
-}
 
 /// A regex for exactly these bytes. Hyperscan's literal API can't share a database with regexes.
 fn escape_literal(bytes: &[u8]) -> String {

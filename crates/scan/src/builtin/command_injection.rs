@@ -25,14 +25,24 @@ macro_rules! end {
     };
 }
 
-/// A file argument.
+/// A path. Its forms have three fixed bytes or more each, which is what makes them quick to look for.
 macro_rules! path {
     () => {
-        concat!(
-            r"(?:/(?:etc|proc|var|home|root|tmp|usr|opt|bin|dev|sys|srv|app|boot|mnt|\?\?\?)\b|/(?:\s|$|[\x22'`;&|)])|",
-            r"\.\.?/|~/|\$\{?\w|\*(?:\.\w|\s|$)|[a-z]:\\|[\w-]*\.(?:txt|conf|cfg|php|env|py|sh|log|json|ini|ya?ml|xml|key|",
-            r"pem|htaccess|htpasswd|sql|db|ssh)\b)",
-        )
+        r"(?:/(?:etc|proc|var|home|root|tmp|usr|opt|bin|dev|sys|srv|app|boot|mnt|\?\?\?)|\.\./|c:\\|~/\.|\$home|\$\{\w)"
+    };
+}
+
+/// A file by the kind of its name.
+macro_rules! file_name {
+    () => {
+        r"[\w-]*\.(?:txt|conf|cfg|php|env|sh|log|json|ini|ya?ml|xml|key|pem|htaccess|htpasswd|sql|ssh)(?:\W|$)"
+    };
+}
+
+/// Commands that take files, and their options.
+macro_rules! file_command {
+    () => {
+        r"(?:cat|tac|nl|od|xxd|strings|base64|head|tail|less|more|cp|mv|touch|tee|find|ls|grep\s+\S+)\s+(?:-[\w-]+\s+(?:\d+\s+)?)*<?\s*"
     };
 }
 
@@ -57,18 +67,28 @@ macro_rules! short_command {
     };
 }
 
+/// What a shell drops from within a word.
+macro_rules! empty {
+    () => {
+        r"(?:''|\x22\x22|\$[@*!])"
+    };
+}
+
+/// A command in backticks that means what it says.
+macro_rules! quoted_command {
+    () => {
+        concat!(
+            prefix!(),
+            r"(?:id|whoami|uname|ifconfig|ipconfig|printenv|sleep\s+\d+|uname -\w|(?:cat|curl|wget|nc|ping|nslookup|rm|bash|sh|python\d?|perl|ls)\s[^`\n]+)",
+        )
+    };
+}
+
 pub(super) const RULES: &[BuiltinRule] = &[
     // 127.0.0.1; cat /etc/passwd
-    rule(
-        "command-injection/files",
-        concat!(
-            start!(),
-            prefix!(),
-            r"(?:(?:cat|tac|nl|od|xxd|strings|base64|head|tail|less|more|cp|mv|touch|tee|find|ls|grep\s+\S+)\s+(?:-[\w-]+\s+)*<?\s*",
-            path!(),
-            r"|ls\s+-[a-z]|(?:type|dir|del|copy)\s+(?:[a-z]:\\|%\w|/[a-z]\s))",
-        ),
-    ),
+    rule("command-injection/paths", concat!(start!(), prefix!(), file_command!(), path!())),
+    rule("command-injection/file-names", concat!(start!(), prefix!(), file_command!(), file_name!())),
+    rule("command-injection/windows-paths", concat!(start!(), r"(?:type|dir|del|copy)\s+(?:[a-z]:\\|%\w)")),
     // x; rm -rf / : changing the machine, or looking around in it.
     rule(
         "command-injection/system",
@@ -113,11 +133,17 @@ pub(super) const RULES: &[BuiltinRule] = &[
     // x; ls at the end of a value: `ls` is no word of any prose.
     rule(
         "command-injection/list-files",
-        concat!(r"(?:;|&&?|\|\|?)\s*", prefix!(), r#"ls\s*(?:$|["'`#)])"#),
+        concat!(r"(?:;|&&?|\|\|?)\s*", prefix!(), r#"(?:ls(?:\s*(?:$|["'`#)])|\s+(?:-[a-z]|/))|find\s+/\s)"#),
     ),
     // A value that starts with a separator is no text: "; id".
-    rule("command-injection/leading-separator", concat!(r#"["'=]\s?(?:; ?|\|\|? ?|&& ?)"#, short_command!(), r#"["';&#]"#)),
-    rule("command-injection/leading-separator-alone", concat!(r"^\s*(?:;|\|\|?|&&|\n)\s*", short_command!(), r"\s*(?:$|[;&#])")),
+    rule(
+        "command-injection/leading-separator",
+        concat!(r#"["'=]\s?(?:; ?|\|\|? ?|&& ?)"#, short_command!(), r#"["';&#]"#),
+    ),
+    rule(
+        "command-injection/leading-separator-alone",
+        concat!(r"^\s*(?:;|\|\|?|&&|\n)\s*", short_command!(), r"\s*(?:$|[;&#])"),
+    ),
     // An address or host, then a command on the same line or the next: the classic ping form.
     rule(
         "command-injection/after-address",
@@ -130,7 +156,10 @@ pub(super) const RULES: &[BuiltinRule] = &[
         ),
     ),
     // ;id# ;id&& : cut off or chained on.
-    rule("command-injection/chained", concat!(r";\s*", short_command!(), r"\s*(?:\#\s*(?:$|[\x22'])|&&|\|\|)")),
+    rule(
+        "command-injection/chained",
+        concat!(r";\s*", short_command!(), r"\s*(?:\#\s*(?:$|[\x22'])|&&|\|\|)"),
+    ),
     // The answer comes late when the command ran.
     rule(
         "command-injection/time-delay",
@@ -156,18 +185,12 @@ pub(super) const RULES: &[BuiltinRule] = &[
         concat!(
             r"[\w./=@:,;|&-]`\s*",
             prefix!(),
-            r"(?:id|whoami|uname|ifconfig|ipconfig|printenv|hostname|sleep\s+\d+)\b[^`\n]*`|`(?:id|whoami|hostname|uname -\w)`\.\w",
+            r"(?:id|whoami|uname|ifconfig|ipconfig|printenv|hostname|sleep\s+\d+)(?:\s[^`\n]*)?`|`(?:id|whoami|hostname|uname -\w)`\.\w",
         ),
     ),
     // A value that is nothing but a command in backticks; "use `ls` then" is prose.
-    rule(
-        "command-injection/backticks-alone",
-        concat!(
-            r#"(?:^|["'=])\s*`\s*"#,
-            prefix!(),
-            r"(?:id|whoami|uname|ifconfig|ipconfig|printenv|sleep\s+\d+|(?:cat|curl|wget|nc|ping|nslookup|rm|bash|sh|python\d?|perl|ls)\s[^`\n]{1,256})\s*`\s*(?:$|[\x22'&])",
-        ),
-    ),
+    rule("command-injection/backticks-alone", concat!(r#"["'=]`"#, quoted_command!(), r#"`["'&]"#)),
+    rule("command-injection/backticks-message", concat!("^`", quoted_command!(), "`$")),
     // The shell's field separator in place of a space.
     rule("command-injection/ifs", r"[\w;|&`'\x22(/]\$(?:\{IFS\b|IFS(?:\$|\b[^\w\s=]))|\$IFS\$\d"),
     // {cat,/etc/passwd}: brace expansion in place of spaces.
@@ -179,9 +202,25 @@ pub(super) const RULES: &[BuiltinRule] = &[
     rule(
         "command-injection/broken-word",
         concat!(
-            r#"(?:^|[;|&`(\s"'])(?:c(?:''|""|\$[@*!])a?(?:''|""|\$[@*!])?t\s|ca(?:''|""|\$[@*!])t\s"#,
-            r#"|w(?:''|""|\$[@*!])h?(?:''|""|\$[@*!])?oami|who(?:''|""|\$[@*!])ami|w'h'o'a'm'i|w"h"o"a"m"i|who\$\(\)ami"#,
-            r"|c\\+at\s|wh\\+oami|who\\+ami|w\\+ho\\?am\\?i)",
+            r#"(?:^|[;|&`(\s"'])(?:c"#,
+            empty!(),
+            r"at\s|ca",
+            empty!(),
+            r"t\s|c",
+            empty!(),
+            "a",
+            empty!(),
+            r"t\s|w",
+            empty!(),
+            "hoami|wh",
+            empty!(),
+            "oami|who",
+            empty!(),
+            "ami|whoa",
+            empty!(),
+            "mi|whoam",
+            empty!(),
+            r#"i|w'h'o'a'm'i|w"h"o"a"m"i|who\$\(\)ami|c\\+at\s|wh\\+oami|who\\+ami|w\\+ho\\?am\\?i)"#,
             r"|/e(?:''|\x22\x22|\\|\$[@*])tc/|/etc/p(?:''|\x22\x22|\\|a(?:''|\x22\x22|\\))+\w+|/\?{3}/\w{0,3}\?[\w?]*",
         ),
     ),
@@ -225,7 +264,7 @@ pub(super) const RULES: &[BuiltinRule] = &[
         "command-injection/reverse-shell",
         concat!(
             r"/dev/(?:tcp|udp)/[\w.$-]+/\d|\bn(?:c|cat|etcat)(?:\.\w+)?\s[^|;&\n]*-\w*[ec]\w*\s+[\x22']?(?:[/\w]*/)?(?:(?:ba|z|da|k)?sh|cmd(?:\.exe)?)\b",
-            r"|\bmkfifo\s+/\S+\s*[;&|]|\bsocat\s[^;\n]*\bexec:|\b-rsocket\b|\buse\s+socket\s*;|\bfsockopen\s*\([^)\n]+\)\s*;\s*(?:exec|shell_exec|system|passthru|proc_open)",
+            r"|\bmkfifo\s+/\S+\s*[;&|]|\bsocat\s[^;\n]*\bexec:|-rsocket\b|\buse\s+socket\s*;|\bfsockopen\s*\([^)\n]+\)\s*;\s*(?:exec|shell_exec|system|passthru|proc_open)",
             r"|\bimport\s+(?:socket|os|pty|subprocess)\s*[,;]\s*(?:import\s+)?(?:socket|os|pty|subprocess)[^\n]*(?:connect|spawn|dup2|popen|call|system)\s*\(|\bpty\.spawn\s*\(",
         ),
     ),
@@ -249,7 +288,7 @@ pub(super) const RULES: &[BuiltinRule] = &[
         ),
     ),
     // Shellshock (CVE-2014-6271): a function definition with a command behind it.
-    rule("command-injection/shellshock", r"\(\)\s*\{\s*(?::|_|[^}]{0,16});?\s*\}\s*;\s*[\w/]"),
+    rule("command-injection/shellshock", r"\(\)\s*\{\s*:\s*;?\s*\}\s*;\s*[\w/]"),
     // A language's way to the shell, written out in one expression as template injections do.
     rule(
         "command-injection/code-to-shell",

@@ -30,15 +30,13 @@ macro_rules! os {
 macro_rules! break_out {
     () => {
         concat!(
-            r#"['"](?:"#, space!(), r"|\))*(?:(?:[\s+)'\x22/\xa0]|\*/)(?:or|and|xor)[\s+(!~/*'\x22@\xa0\xc2\x00-]|\|\||&&)", operand!()
+            r#"['"](?:(?:(?:"#,
+            space!(),
+            r"|\))*(?:[\s+)/\xa0]|/\*[^*]*\*/))?(?:or|and|xor)[\s+(!~/*'\x22@\xa0\xc2\x00-]|(?:",
+            space!(),
+            r"|\))*(?:\|\||&&))",
+            operand!(),
         )
-    };
-}
-
-/// The same with the quote right before the word: 'or'.
-macro_rules! break_out_tight {
-    () => {
-        concat!(r#"['"](?:or|and|xor)[\s+(!~/*'\x22@\xa0\xc2\x00-]"#, operand!())
     };
 }
 
@@ -63,39 +61,68 @@ macro_rules! cut {
     };
 }
 
-/// Equal numbers, and no more digits.
+/// Equal numbers, in the two usual spellings: three fixed bytes each.
 macro_rules! same_number {
     () => {
-        concat!(same_number_open!(), r"(?:$|\W)")
-    };
-}
-
-macro_rules! same_number_open {
-    () => {
         concat!(
-            r"(?:0\)*\s*=\s*\(*0|1\)*\s*=\s*\(*1|2\)*\s*=\s*\(*2|3\)*\s*=\s*\(*3|4\)*\s*=\s*\(*4|5\)*\s*=\s*\(*5|",
-            r"6\)*\s*=\s*\(*6|7\)*\s*=\s*\(*7|8\)*\s*=\s*\(*8|9\)*\s*=\s*\(*9|11\s*=\s*11|1337\s*=\s*1337|",
-            r"42\s*=\s*42|true|0x1\s*=\s*0x1)",
+            r"(?:0=\(?0|1=\(?1|2=\(?2|3=\(?3|4=\(?4|5=\(?5|6=\(?6|7=\(?7|8=\(?8|9=\(?9|0 = 0|1 = 1|2 = 2|3 = 3|4 = 4|",
+            r"5 = 5|6 = 6|7 = 7|8 = 8|9 = 9)",
         )
     };
 }
 
-/// Equal short strings.
-macro_rules! same_string {
+/// Comparison of two numbers; by word, as LIKE, only in forms that prose lacks.
+macro_rules! number_comparison {
     () => {
         concat!(
-            r#"(?:''\s*=\s*'|""\s*=\s*"|"#,
-            same!("0"), "|", same!("1"), "|", same!("2"), "|", same!("3"), "|", same!("5"), "|", same!("7"), "|",
-            same!("9"), "|", same!("a"), "|", same!("b"), "|", same!("c"), "|", same!("s"), "|", same!("t"), "|",
-            same!("x"), "|", same!("y"), "|", same!("z"), "|", same!("test"), "|", same!("foo"), "|",
-            same!("something"), ")"
+            r"(?:0x[\da-f]+|\d+(?:\.\d+)?)(?:",
+            space!(),
+            r"|\))*(?:(?:=|<=>|<>|!=|<=|>=|<|>)",
+            operand!(),
+            r#"\d|=['"]|"#,
+            r"(?:not",
+            sp!(),
+            r")?(?:in",
+            os!(),
+            r"\(|between",
+            sp!(),
+            r"\d+",
+            sp!(),
+            r"and",
+            sp!(),
+            r#"\d|like"#,
+            os!(),
+            r#"['"\d]|is"#,
+            sp!(),
+            r"(?:not",
+            sp!(),
+            r")?null))",
         )
     };
 }
 
-macro_rules! same {
-    ($text:literal) => {
-        concat!(r#"n?['"]"#, $text, r#"['"]\)*\s*(?:=|<=>|like)\s*\(*n?['"]"#, $text, r#"(?:$|\W)"#)
+/// Comparison of two very short strings, as '1'='1, with or without the last quote.
+macro_rules! short_string_comparison {
+    () => {
+        r#"n?['"][^'"\n]{0,2}['"][\s)]*(?:=|<>|!=|like)[\s(]*n?['"][^'"]{0,2}(?:$|['"])"#
+    };
+}
+
+/// Comparison of two strings, the last one left open, or cut off: 'some'='thing
+macro_rules! open_string_comparison {
+    () => {
+        concat!(
+            r"n?'[^'\n]*'[\s)]*(?:=|<>|!=|<=>|like|>|<)[\s(]*n?'[^'\n\x22]*(?:$|\x22|'[\s)]*",
+            cut!(),
+            ")"
+        )
+    };
+}
+
+/// A true constant with the rest cut off.
+macro_rules! true_constant {
+    () => {
+        concat!(r"(?:true|\d+)(?:[\s)]*", cut!(), "|--)")
     };
 }
 
@@ -103,12 +130,9 @@ macro_rules! same {
 macro_rules! probe {
     () => {
         concat!(
-            r"(?:ascii|ord|sleep|pg_sleep|benchmark|extractvalue|updatexml|exists|load_file|",
-            r"(?:sub)?str(?:ing)?\((?:\(|@@|user|database|version|password|select)|",
-            r"mid\((?:\(|@@|user|database|version|password|select)|",
-            r"(?:char_)?length\((?:\(|@@|user|database|version|password|select)|",
-            r"(?:if|iif|case|ifnull|elt)\((?:\d|\()|",
-            r"(?:user|database|version|current_user|system_user|schema)\(\s*\))",
+            r"(?:ascii|ord|sleep|pg_sleep|benchmark|extractvalue|updatexml|exists|load_file|user|database|version|",
+            r"current_user|system_user|schema|(?:(?:sub)?str(?:ing)?|mid|(?:char_)?length|if|iif|case|ifnull|elt)\s*",
+            r"\((?:\(|@@|user|database|version|password|select|\d))\s*[(=<>]",
         )
     };
 }
@@ -117,44 +141,41 @@ macro_rules! probe {
 macro_rules! select_list {
     () => {
         concat!(
-            r"(?:\*|@@?\w|null\b|(?:distinct|top", sp!(), r"\d+)", sp!(), r"\w|\w+", os!(), r"\(|[\w.@]+", os!(), r",|",
-            r#"\d+"#, os!(), r#"(?:,|--|\#|/\*|;|\)|$|["'])|\d+"#, sp!(), r"from\b|n?'[^']*'|0x[\da-f]{2}|\()",
+            r"(?:\*|@@?\w|null\b|(?:distinct|top",
+            sp!(),
+            r"\d+)",
+            sp!(),
+            r"\w|\w+",
+            os!(),
+            r"\(|[\w.@]+",
+            os!(),
+            r",|",
+            r#"\d+"#,
+            os!(),
+            r#"(?:,|--|\#|/\*|;|\)|$|["'])|\d+"#,
+            sp!(),
+            r"from\b|n?'[^']*'|0x[\da-f]{2}|\()",
         )
     };
 }
 
 #[rustfmt::skip]
 pub(super) const RULES: &[BuiltinRule] = &[
-    // ' OR 1=1: the quote ends the string, the condition opens the query. Comparison of two constants.
-    rule("sqli/tautology", concat!(
-        break_out!(), r"(?:0x[\da-f]+|\d+(?:\.\d+)?)(?:", space!(), r"|\))*",
-        r"(?:(?:=|<=>|<>|!=|<=|>=|<|>)", operand!(), r#"\d|=['"]|(?:not"#, sp!(), r")?(?:in", os!(), r"\(|between", sp!(), r"\d+", sp!(), r"and", sp!(),
-        r#"\d|like"#, os!(), r#"['"\d]|is"#, sp!(), r"(?:not", sp!(), r")?null))",
+    // ' OR 1=1: the quote ends the string, and a condition of the attacker's follows. One rule, since its forms share
+    // their start and cost little more than one of them.
+    rule("sqli/condition-after-quote", concat!(
+        break_out!(), "(?:", number_comparison!(), "|", short_string_comparison!(), "|", open_string_comparison!(), "|", true_constant!(), "|", probe!(), ")",
     )),
-    rule("sqli/tautology-tight", concat!(
-        break_out_tight!(), r"(?:0x[\da-f]+|\d+(?:\.\d+)?)(?:", space!(), r"|\))*(?:=|<=>|<>|!=|<=|>=|<|>|like)", operand!(), r#"['"\d]"#,
-    )),
-    // ' OR 'a'='a: equal strings, with or without the last quote.
-    rule("sqli/tautology-string", concat!(
-        r"(?:[\s+)'\x22/\xa0](?:or|and|xor)[\s+(!~/*'\x22\xa0\xc2\x00-]|\|\||&&)", operand!(), r#"['"]?"#, same_string!(),
-    )),
-    // ' OR 'any'='thing: unequal strings say nothing, unless the quotes are left open or cut off.
-    rule("sqli/tautology-open", concat!(
-        break_out!(), r"n?'[^'\n]*'", r"\)*", os!(), r"(?:=|<>|!=|<=>|>|<|like)", os!(), r"\(*n?'",
-        r"[^'\n\x22]*(?:$|\x22|'[\s)]*", cut!(), r")",
-    )),
-    // ' OR 1-- : a true constant and a comment.
-    rule("sqli/tautology-cut", concat!(break_out!(), r"(?:true|\d+)(?:\)*", os!(), cut!(), r"|--)")),
     // 1 OR 1=1: no quote to break out of; so only equal constants count, after a number that starts a value.
     rule("sqli/tautology-number", concat!(
-        r#"(?:[^=\d.\s]|^|[a-z_\]]=)\s*-?\d+[\s)]*(?:(?:[\s+/)]|\*/)or[\s+/(!*]|\|\|)"#, operand!(), r"(?:", same_number!(), "|", same_string!(), ")",
+        r"(?:[^=\d.\s]|^|[a-z_\]]=)\s*-?\d+[\s)]*(?:[\s+/)]|\*/)or[\s+/(!*](?:", space!(), r"|[(!~*/-])*(?:", same_number!(), r"|",
+        r#"'[^'"\n]{0,2}'\s*=\s*'[^'"\n]{0,2}(?:$|['"])|true(?:\W|$))"#,
     )),
+    rule("sqli/tautology-number-bars", concat!(r"[\d)]\s*\|\|\s*\(?", same_number!())),
     // id=1 AND 1=2: probing a URL parameter.
-    rule("sqli/boolean-probe", r"\w=-?\d+[ +)]*[ +](?:or|and|xor)[ +]\(*\d+\s?(?:=|<|>|<>|!=)\s?\d"),
-    // word OR 1=1 -- : cut off.
-    rule("sqli/condition-cut", concat!(
-        r"[\s+/)'\x22](?:or|and)[\s+/(]", operand!(), same_number_open!(), r"\)*", os!(), cut!(),
-    )),
+    rule("sqli/boolean-probe", r"[a-z_\]]=-?\d+[ +)]*[ +](?:or|and|xor)[ +]\(*\d+\s?(?:=|<|>|<>|!=)\s?\d"),
+    // ... 1=1 -- : a true condition with the rest cut off.
+    rule("sqli/condition-cut", concat!(same_number!(), r"\)*\s?(?:--[\s+-]*|\#|/\*)", end!())),
     // '=''or' and '=0--: the empty string as an operand.
     rule("sqli/empty-operand", r"'\s*(?:=|<>|\|\||\+|-|\*|&|\^)\s*''\s*(?:or|and|\|\|)\s*'|'=0\s*(?:--|\#)"),
     // A second result set.
@@ -227,14 +248,11 @@ pub(super) const RULES: &[BuiltinRule] = &[
     )),
     // A query as the argument of a function or the operand of a comparison: blind extraction.
     rule("sqli/blind-subselect", concat!(
-        r"[a-z_=<>|+*/-]", os!(), r"\((?:", space!(), r"|\(|distinct)*\bselect", sp!(), select_list!(), r"[^;\n\x22]*\bfrom\b",
-        r"|(?:[a-z_]|[=<>|+]", os!(), r")\((?:", space!(), r"|\()*select", sp!(), r"[^;\n\x22]*[\s+/)]from[\s+/(\x60]",
-        r#"|(?:[\s+)'\x22/](?:or|and|xor)[\s+(!~/*'\x22-]|\|\||&&|['\x22]\s*,)"#, operand!(), r"\(", os!(), r"select\b",
+        r"(?:[a-z_]|[=<>|+*/-]", os!(), r")\((?:", space!(), r"|\()*select", sp!(), r"(?:[\w(@*.,)'=~-]|", space!(), r")*[\s+/)*]from[\s+/(\x60]",
         r"|\(", os!(), r"select", os!(), r"\(+", os!(), r"\w+", os!(), r"\)+", os!(), r"from",
     )),
-    // A probing function behind a broken-out quote.
-    rule("sqli/function-probe", concat!(
-        break_out!(), probe!(), os!(), r"[(=<>]",
+    rule("sqli/subselect-operand", concat!(
+        r#"(?:[\s+)'\x22/](?:or|and|xor)[\s+(!~/*'\x22-]|\|\||&&|['\x22]\s*,)"#, operand!(), r"\(", os!(), r"select[\s+(/]",
     )),
     // Counting the columns: ' ORDER BY 5--.
     rule("sqli/column-count", concat!(

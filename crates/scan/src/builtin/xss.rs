@@ -143,7 +143,10 @@ pub(super) const RULES: &[BuiltinRule] = &[
         r"<[^<>]*\bstyle\b[^<]*(?:expression\s*\(|-moz-binding\s*:|behaviou?r\s*:\s*url|url\s*\([^)]{0,8}javascript:)",
     ),
     // <style>@import'//evil'</style> and its likes.
-    rule("xss/style-import", r#"<style[^>]*>[^<]{0,64}@import\s*(?:url\s*\()?\s*["'\\]*(?:https?:|//|data:|javascript:)"#),
+    rule(
+        "xss/style-import",
+        r#"<style[^>]*>[^<]{0,64}@import\s*(?:url\s*\()?\s*["'\\]*(?:https?:|//|data:|javascript:)"#,
+    ),
     // XML processing instructions that pull in a style sheet with script.
     rule("xss/xml-stylesheet", r#"<\?xml-stylesheet[^>]*href\s*=[\s"'\\]*(?:javascript:|data:|https?:|//)"#),
 ];

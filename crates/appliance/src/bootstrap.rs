@@ -1,0 +1,251 @@
+//! From a configuration to a running process, and to its end.
+
+use std::{
+    error::Error,
+    fs::File,
+    io,
+    net::TcpListener,
+    path::Path,
+    process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use rustix::process::{Resource, getrlimit, setrlimit};
+use wsi_config::{Configuration, Payload, Settings, Warning};
+use wsi_dataplane::{Dataplane, Drainer, Listener, Options, Server, ShardOptions, Upstream};
+use wsi_inspect::Engine;
+use wsi_telemetry::{Exposition, Names, ShardCells, audit};
+
+use crate::{
+    admin::{self, AdminServer, AdminState, Readiness, ReadinessCell},
+    report,
+    signals::Signals,
+};
+
+/// A configuration that was read and compiled: what is left is to start it.
+pub(crate) struct Plan {
+    pub settings: Settings,
+    pub engines: Vec<Arc<Engine>>,
+    pub warnings: Vec<Warning>,
+    pub routes: Vec<Vec<wsi_dataplane::Route>>,
+    /// The core of each shard, or `None` where there are more shards than cores.
+    pub cpus: Vec<Option<usize>>,
+}
+
+impl Plan {
+    /// # Errors
+    /// Every mistake of the file, or the first rule that can't be compiled.
+    pub fn load(path: &Path) -> Result<Self, Box<dyn Error>> {
+        Self::of(wsi_config::load(path)?)
+    }
+
+    /// # Errors
+    /// The first rule that can't be compiled.
+    pub fn of(configuration: Configuration) -> Result<Self, Box<dyn Error>> {
+        let Configuration { settings, ruleset, warnings } = configuration;
+        let engines = ruleset
+            .policies
+            .iter()
+            .enumerate()
+            .map(|(index, policy)| Engine::compile(policy, index).map(Arc::new))
+            .collect::<Result<Vec<_>, _>>()?;
+        let cpus = cpus(&settings.runtime.shards)?;
+        Ok(Self { settings, engines, warnings, routes: ruleset.routes, cpus })
+    }
+}
+
+/// A process that serves.
+pub(crate) struct Running {
+    dataplane: Dataplane,
+    audit: Option<AuditThread>,
+    readiness: Arc<ReadinessCell>,
+    admin: Option<AdminServer>,
+}
+
+struct AuditThread {
+    thread: JoinHandle<()>,
+    stop: Arc<AtomicBool>,
+}
+
+/// `run`: serves until it is told to end.
+///
+/// # Errors
+/// What keeps it from starting, or a shard that broke.
+pub(crate) fn run(path: &Path) -> Result<ExitCode, Box<dyn Error>> {
+    let signals = Signals::block()?;
+    let plan = Plan::load(path)?;
+    if plan.settings.listeners.is_empty() {
+        return Err(
+            "nothing to serve: the configuration has no listener; add one, as in config/demo.kdl".into()
+        );
+    }
+    raise_descriptor_limit();
+    for warning in &plan.warnings {
+        eprintln!("warning: {warning}");
+    }
+    let block = report::startup(&plan);
+    let running = Running::start(plan)?;
+    eprint!("{block}");
+    running.run_until_signal(signals)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+impl Running {
+    /// # Errors
+    /// An address or a file that can't be opened, or a kernel that lacks what a shard needs.
+    pub fn start(plan: Plan) -> Result<Self, Box<dyn Error>> {
+        let listener_names = plan.settings.listeners.iter().map(|listener| listener.name.clone()).collect();
+        let names = Arc::new(Names::new(listener_names, plan.engines.iter().map(|engine| &**engine)));
+        let admin = plan.settings.admin.as_ref().map(|admin| bind_admin(admin.bind)).transpose()?;
+        let file = plan.settings.audit.as_ref().map(|audit| audit::open(&audit.path)).transpose()?;
+
+        let cells: Vec<_> = plan.cpus.iter().map(|_| Arc::new(ShardCells::new(&names))).collect();
+        let payload =
+            plan.settings.audit.as_ref().map_or(audit::Payload::None, |audit| payload(audit.payload));
+        let (senders, receivers): (Vec<_>, Vec<_>) = plan
+            .cpus
+            .iter()
+            .map(|_| audit::queue(audit::QUEUE_RECORDS_DEFAULT, payload))
+            .map(|(sender, receiver)| (Some(sender).filter(|_| file.is_some()), receiver))
+            .unzip();
+        let writer = file.map(|file| audit_writer(receivers, &names, file));
+        let counts = writer.as_ref().map(audit::Writer::counts).unwrap_or_default();
+        let exposition = Exposition::new(names, cells.clone(), counts, env!("CARGO_PKG_VERSION"));
+
+        let dataplane = Dataplane::start(options(plan, senders, cells))?;
+        let readiness = Arc::new(ReadinessCell::default());
+        let metrics = Arc::new(move || exposition.render());
+        let state = AdminState { metrics, readiness: Arc::clone(&readiness) };
+        let admin = admin.map(|listener| admin::start(listener, state)).transpose()?;
+        let audit = writer.map(AuditThread::start).transpose()?;
+        readiness.set(Readiness::Ready);
+        Ok(Self { dataplane, audit, readiness, admin })
+    }
+
+    /// # Errors
+    /// A shard that broke.
+    pub fn run_until_signal(self, signals: Signals) -> io::Result<()> {
+        let readiness = Arc::clone(&self.readiness);
+        signals.drain_on(self.drainer(), move || readiness.set(Readiness::Draining))?;
+        self.join()
+    }
+
+    pub fn drainer(&self) -> Drainer {
+        self.dataplane.drainer()
+    }
+
+    /// Waits for the shards to end, then for the audit to be written.
+    ///
+    /// # Errors
+    /// A shard that broke.
+    pub fn join(self) -> io::Result<()> {
+        let result = self.dataplane.join();
+        if let Some(admin) = self.admin {
+            admin.stop();
+        }
+        if let Some(audit) = self.audit {
+            audit.stop.store(true, Ordering::Release);
+            if audit.thread.join().is_err() {
+                eprintln!("the audit thread panicked; its last records are lost");
+            }
+        }
+        result
+    }
+}
+
+impl AuditThread {
+    fn start(mut writer: audit::Writer) -> io::Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&stop);
+        let thread = thread::Builder::new().name("audit".into()).spawn(move || writer.run(&told))?;
+        Ok(Self { thread, stop })
+    }
+}
+
+fn audit_writer(receivers: Vec<audit::Receiver>, names: &Arc<Names>, file: File) -> audit::Writer {
+    audit::Writer::new(receivers, Arc::clone(names), Box::new(file)).with_failure_report(|error| {
+        eprintln!("audit: {error}; records are lost and counted (wsi_audit_lost_total) until it works again");
+    })
+}
+
+fn bind_admin(address: std::net::SocketAddr) -> Result<TcpListener, Box<dyn Error>> {
+    TcpListener::bind(address)
+        .map_err(|error| format!("can't listen on {address} for admin: {error}; is the port in use?").into())
+}
+
+fn options(plan: Plan, senders: Vec<Option<audit::Sender>>, cells: Vec<Arc<ShardCells>>) -> Options {
+    let Settings { runtime, listeners, upstreams, .. } = plan.settings;
+    let shards = plan
+        .cpus
+        .into_iter()
+        .zip(senders)
+        .zip(cells)
+        .map(|((cpu, audit), cells)| ShardOptions { cpu, audit, cells })
+        .collect();
+    let upstream = |upstream: wsi_config::Upstream| Upstream {
+        servers: upstream
+            .servers
+            .into_iter()
+            .map(|server| Server { address: server.address, weight: server.weight })
+            .collect(),
+        connect_timeout: Duration::from_millis(upstream.connect_timeout_ms),
+    };
+    Options {
+        shards,
+        listeners: listeners
+            .into_iter()
+            .zip(plan.routes)
+            .map(|(listener, routes)| Listener { bind: listener.bind, routes })
+            .collect(),
+        upstreams: upstreams.into_iter().map(upstream).collect(),
+        engines: plan.engines,
+        connections_max: runtime.connections_max,
+        drain_timeout: Duration::from_secs(runtime.drain_timeout_s),
+    }
+}
+
+fn payload(payload: Payload) -> audit::Payload {
+    match payload {
+        Payload::None => audit::Payload::None,
+        Payload::Hash => audit::Payload::Hash,
+        Payload::Redacted => audit::Payload::Redacted,
+    }
+}
+
+/// The cores that this process may use decide: `taskset` and container limits are respected.
+fn cpus(shards: &wsi_config::Shards) -> Result<Vec<Option<usize>>, Box<dyn Error>> {
+    let allowed = allowed_cpus();
+    match shards {
+        wsi_config::Shards::Auto if allowed.is_empty() => Ok(vec![None]),
+        wsi_config::Shards::Auto => Ok(allowed.into_iter().map(Some).collect()),
+        wsi_config::Shards::Count(count) => {
+            let pinned = allowed.into_iter().map(Some).chain(std::iter::repeat(None));
+            Ok(pinned.take(count.get()).collect())
+        }
+        wsi_config::Shards::Cpus(cpus) => match cpus.iter().find(|cpu| !allowed.contains(cpu)) {
+            Some(cpu) => {
+                Err(format!("runtime shards: CPU {cpu} is not one that this process may use ({allowed:?})")
+                    .into())
+            }
+            None => Ok(cpus.iter().copied().map(Some).collect()),
+        },
+    }
+}
+
+fn allowed_cpus() -> Vec<usize> {
+    let Ok(set) = rustix::thread::sched_getaffinity(None) else { return Vec::new() };
+    (0..rustix::thread::CpuSet::MAX_CPU).filter(|cpu| set.is_set(*cpu)).collect()
+}
+
+/// Two descriptors a connection: as many as may be had.
+fn raise_descriptor_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // The limit as it was is what `doctor` warns of.
+    let _ = setrlimit(Resource::Nofile, limit);
+}

@@ -1,0 +1,41 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+/// Inspects WebSocket traffic, frame by frame and message by message, in both directions.
+#[derive(Debug, Parser)]
+#[command(name = "websocket-inspector", version, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Inspect and relay, until SIGTERM drains it
+    Run {
+        /// The configuration, a KDL file
+        #[arg(short, long, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Say whether a configuration is valid: exit code 0, or 1 and every mistake
+    Check {
+        /// The configuration, a KDL file
+        #[arg(short, long, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Show it at work: an echo server, the inspector before it, and a few good and bad messages
+    Demo {
+        /// End after the messages instead of staying up
+        #[arg(long)]
+        once: bool,
+    },
+    /// Say what this machine lacks, and what to do about it
+    Doctor {
+        /// A configuration whose needs are to be met
+        #[arg(short, long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+}

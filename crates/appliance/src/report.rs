@@ -1,0 +1,98 @@
+//! The short block that a start prints: what is served, within which bounds.
+
+use std::fmt::Write;
+
+use wsi_dataplane::MemoryBound;
+
+use crate::bootstrap::Plan;
+
+/// The whole block.
+pub(crate) fn startup(plan: &Plan) -> String {
+    let mut out = format!("websocket-inspector {}\n", env!("CARGO_PKG_VERSION"));
+    let pinned: Vec<_> = plan.cpus.iter().flatten().map(usize::to_string).collect();
+    line(&mut out, "shards", &format!("{}, on CPUs {}", plan.cpus.len(), pinned.join(" ")));
+    for (listener, routes) in plan.settings.listeners.iter().zip(&plan.routes) {
+        let routes: Vec<_> = routes
+            .iter()
+            .map(|route| {
+                let upstream = plan.settings.upstreams.get(route.upstream.0);
+                let engine = plan.engines.get(route.policy.0);
+                format!(
+                    "{}{} -> {} under {}",
+                    route.host.as_deref().unwrap_or_default(),
+                    route.path,
+                    upstream.map_or("?", |each| &each.name),
+                    engine.map_or("?", |each| each.name())
+                )
+            })
+            .collect();
+        line(&mut out, "listener", &format!("{} at {}: {}", listener.name, listener.bind, routes.join(", ")));
+    }
+    if let Some(audit) = &plan.settings.audit {
+        line(&mut out, "audit", &audit.path.display().to_string());
+    }
+    if let Some(admin) = &plan.settings.admin {
+        line(&mut out, "admin", &format!("http://{}/metrics", admin.bind));
+    }
+    out + &limits(plan)
+}
+
+/// Limits and the memory that they add up to.
+pub(crate) fn limits(plan: &Plan) -> String {
+    let mut out = String::new();
+    let runtime = &plan.settings.runtime;
+    let memory = MemoryBound::new(plan.engines.iter().map(|engine| &**engine));
+    let shards = plan.cpus.len() as u64;
+    line(
+        &mut out,
+        "limits",
+        &format!("{} connections, drain within {} s", runtime.connections_max, runtime.drain_timeout_s),
+    );
+    let audit = plan.settings.audit.as_ref().map_or(0, |_| {
+        wsi_telemetry::audit::queue_size_max(wsi_telemetry::audit::QUEUE_RECORDS_DEFAULT) as u64
+    });
+    line(
+        &mut out,
+        "memory",
+        &format!(
+            "{} a shard; a connection {} idle, {} at most; all idle {}, all at worst {}",
+            size(memory.shard + audit),
+            size(memory.connection_idle),
+            size(memory.connection_max),
+            size(sum(shards, memory.shard + audit, runtime.connections_max, memory.connection_idle)),
+            size(sum(shards, memory.shard + audit, runtime.connections_max, memory.connection_max)),
+        ),
+    );
+    out
+}
+
+fn sum(shards: u64, shard: u64, connections: u64, connection: u64) -> u64 {
+    (shards * shard).saturating_add(connections.saturating_mul(connection))
+}
+
+fn line(out: &mut String, name: &str, text: &str) {
+    // Writing to a String can't fail.
+    let _ = writeln!(out, "  {name:<10} {text}");
+}
+
+fn size(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
+    let mut value = bytes as f64;
+    let mut unit = 0;
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{bytes} B") } else { format!("{value:.1} {}", UNITS[unit]) }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn sizes_are_readable() {
+        assert_eq!(super::size(1023), "1023 B");
+        assert_eq!(super::size(1 << 20), "1.0 MiB");
+        assert_eq!(super::size(1536), "1.5 KiB");
+        assert_eq!(super::size(u64::MAX), "16384.0 PiB");
+    }
+}

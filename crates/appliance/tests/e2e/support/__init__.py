@@ -1,0 +1,1 @@
+"""Peers, backends and oracles that the end-to-end tests are written with."""

@@ -1,0 +1,101 @@
+//! `agent`: a policy.
+
+mod content_filter;
+mod handshake;
+mod limits;
+mod pattern;
+mod rate_limit;
+mod validation;
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use kdl::KdlNode;
+use wsi_policy::CloseCode;
+use wsi_policy::{Action, Directions, EventKind, EventSet, FailureMode, Mode, Policy};
+
+pub use self::content_filter::KNOWN_RULE_SETS;
+
+use crate::diagnostics::Findings;
+use crate::document::{self, Block, Choice};
+
+const TIMEOUT_MS_MAX: u64 = 60_000;
+
+/// Without `events`: the life of a connection, but not each of its messages.
+const EVENTS_DEFAULT: [EventKind; 3] = [EventKind::Handshake, EventKind::Open, EventKind::Close];
+
+/// All policies in the order of the text.
+pub(crate) fn read_all(root: Block<'_>, base: &Path, findings: &mut Findings) -> Vec<Policy> {
+    let mut names = HashSet::new();
+    root.nodes("agent").map(|node| read(node, base, &mut names, findings)).collect()
+}
+
+fn read<'d>(node: &'d KdlNode, base: &Path, names: &mut HashSet<&'d str>, findings: &mut Findings) -> Policy {
+    let block = Block::of(node);
+    block.value("type").and_then(|value| value.choice(&[("websocket_inspector", Ok(()))], findings));
+    let failure_modes = [("open", Ok(FailureMode::Open)), ("closed", Ok(FailureMode::Closed))];
+    let modes = [("enforce", Ok(Mode::Enforce)), ("detect", Ok(Mode::Detect))];
+    let limits = limits::read(block, findings);
+    Policy {
+        name: document::own_name(node, names, findings),
+        socket_path: read_transport(block, findings),
+        events: read_events(block, findings),
+        timeout_ms: block
+            .value("timeout-ms")
+            .and_then(|value| value.integer(1..=TIMEOUT_MS_MAX, findings))
+            .unwrap_or(Policy::TIMEOUT_MS_DEFAULT),
+        failure_mode: choose(block, "failure-mode", &failure_modes, findings).unwrap_or_default(),
+        mode: choose(block, "mode", &modes, findings).unwrap_or_default(),
+        handshake: handshake::read(block, findings),
+        limits,
+        validations: validation::read_all(block, base, findings),
+        rate_limits: rate_limit::read_all(block, findings),
+        content_filters: content_filter::read_all(block, &limits, findings),
+    }
+}
+
+fn read_transport(block: Block<'_>, findings: &mut Findings) -> Option<PathBuf> {
+    let node = block.node("transport")?;
+    let kind = document::argument(node)?;
+    kind.choice(&[("unix_socket", Ok(()))], findings)?;
+    let path = Block::of(node).value("path")?.string(findings)?;
+    findings.warning(kind.span(), format!("the unix socket \"{path}\" is not served yet"));
+    Some(path.into())
+}
+
+fn read_events(block: Block<'_>, findings: &mut Findings) -> EventSet {
+    let Some(values) = block.values("events") else { return EVENTS_DEFAULT.into_iter().collect() };
+    let choices = EventKind::ALL.map(|kind| (kind.name(), Ok(kind)));
+    values.into_iter().filter_map(|value| value.choice(&choices, findings)).collect()
+}
+
+fn choose<T: Copy>(
+    block: Block<'_>,
+    name: &'static str,
+    choices: &[Choice<T>],
+    findings: &mut Findings,
+) -> Option<T> {
+    block.value(name)?.choice(choices, findings)
+}
+
+fn read_directions(block: Block<'_>, default: Directions, findings: &mut Findings) -> Directions {
+    let choices = [
+        ("to-server", Ok(Directions::ToServer)),
+        ("to-client", Ok(Directions::ToClient)),
+        ("both", Ok(Directions::Both)),
+    ];
+    choose(block, "direction", &choices, findings).unwrap_or(default)
+}
+
+/// `action` of a rule that closes with `code` by default; `more` are the choices beside close and drop.
+fn read_action(
+    block: Block<'_>,
+    code: CloseCode,
+    more: &[Choice<Action>],
+    findings: &mut Findings,
+) -> Action {
+    let close = Action::Close(code);
+    let mut choices = vec![("close", Ok(close)), ("drop", Ok(Action::Drop))];
+    choices.extend_from_slice(more);
+    choose(block, "action", &choices, findings).unwrap_or(close)
+}

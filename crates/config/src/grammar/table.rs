@@ -1,0 +1,168 @@
+//! The table itself, in the order of the reference (`config/README.md`).
+
+use super::{Arguments, Form, Property, Times};
+
+pub(super) static ROOT: &[Form] = &[
+    block("runtime", "runtime { ... }", RUNTIME),
+    block("listener", "listener \"name\" { ... }", LISTENER).named().repeated(),
+    block("upstream", "upstream \"name\" { ... }", UPSTREAM).named().repeated(),
+    block("agent", "agent \"name\" { ... }", AGENT).named().repeated(),
+    block("audit", "audit { path \"audit.jsonl\" }", AUDIT),
+    block("admin", "admin { bind \"127.0.0.1:9600\" }", ADMIN),
+];
+
+static RUNTIME: &[Form] = &[
+    leaf("shards", "shards \"auto\""),
+    leaf("max-connections", "max-connections 1000000"),
+    leaf("drain-timeout-s", "drain-timeout-s 30"),
+];
+
+static LISTENER: &[Form] = &[
+    leaf("bind", "bind \"127.0.0.1:8080\"").required(),
+    leaf("tls", "tls { ... }").refused("remove it, and end TLS in front of this listener"),
+    leaf("proxy-protocol", "proxy-protocol false"),
+    leaf("trusted-proxies", "trusted-proxies \"10.0.0.0/8\"")
+        .refused("remove it; records name the peer of the TCP connection"),
+    Form {
+        properties: &[required("upstream"), optional("agent"), optional("host")],
+        ..leaf("route", "route \"/*\" upstream=\"name\" agent=\"name\"")
+    }
+    .required()
+    .repeated(),
+];
+
+static UPSTREAM: &[Form] = &[
+    Form { properties: &[optional("weight")], ..leaf("server", "server \"127.0.0.1:9001\" weight=1") }
+        .required()
+        .repeated(),
+    leaf("connect-timeout-ms", "connect-timeout-ms 1000"),
+    leaf("tls", "tls { ... }").refused("remove it, and reach the servers over a plain connection"),
+];
+
+static AGENT: &[Form] = &[
+    leaf("type", "type \"websocket_inspector\"").required(),
+    block("transport", "transport \"unix_socket\" { path \"inspector.sock\" }", TRANSPORT).named(),
+    leaf("events", "events \"ws_open\" \"ws_close\"").several(),
+    leaf("timeout-ms", "timeout-ms 50"),
+    leaf("failure-mode", "failure-mode \"closed\""),
+    leaf("mode", "mode \"enforce\""),
+    block("handshake", "handshake { ... }", HANDSHAKE),
+    block("limits", "limits { ... }", LIMITS),
+    block("validation", "validation { ... }", VALIDATION).repeated(),
+    block("rate-limit", "rate-limit { ... }", RATE_LIMIT).repeated(),
+    block("content-filter", "content-filter { ... }", CONTENT_FILTER).repeated(),
+];
+
+static TRANSPORT: &[Form] = &[leaf("path", "path \"inspector.sock\"").required()];
+
+static HANDSHAKE: &[Form] = &[
+    leaf("allow-origins", "allow-origins \"https://app.example.com\"").several(),
+    leaf("subprotocols", "subprotocols \"chat.v1\"").several(),
+    leaf("compression", "compression \"strip\""),
+    leaf("timeout-ms", "timeout-ms 5000"),
+];
+
+static LIMITS: &[Form] = &[
+    leaf("max-message-size", "max-message-size \"1MiB\""),
+    leaf("max-frame-size", "max-frame-size \"1MiB\""),
+    leaf("max-fragments", "max-fragments 1024"),
+    leaf("max-inflate-ratio", "max-inflate-ratio 100")
+        .refused("remove it; compression is stripped, so nothing is inflated"),
+    leaf("message-timeout-ms", "message-timeout-ms 30000"),
+    leaf("idle-timeout-s", "idle-timeout-s 3600"),
+    leaf("max-json-depth", "max-json-depth 64"),
+];
+
+static VALIDATION: &[Form] = &[
+    leaf("schema-type", "schema-type \"json\"").required(),
+    Form {
+        properties: &[Property {
+            name: "message",
+            required: false,
+            refused: Some("remove it; it belongs to Protobuf, and schema-type \"json\" has no use for it"),
+        }],
+        ..leaf("schema-path", "schema-path \"schemas/chat.json\"")
+    }
+    .required(),
+    leaf("direction", "direction \"both\""),
+    leaf("opcode", "opcode \"text\""),
+    leaf("reject-invalid", "reject-invalid true"),
+    leaf("action", "action \"close\""),
+];
+
+static RATE_LIMIT: &[Form] = &[
+    leaf("messages-per-second", "messages-per-second 100"),
+    leaf("burst", "burst 200"),
+    leaf("bytes-per-second", "bytes-per-second \"1MiB\""),
+    leaf("burst-bytes", "burst-bytes \"1MiB\""),
+    leaf("per", "per \"connection\""),
+    leaf("direction", "direction \"to-server\""),
+    leaf("action", "action \"close\""),
+];
+
+static CONTENT_FILTER: &[Form] = &[
+    leaf("block-patterns", "block-patterns \"/exec\\\\(/\" \"literal\"").several(),
+    leaf("rules", "rules \"xss\" \"sqli\"").several(),
+    leaf("direction", "direction \"both\""),
+    leaf("normalize", "normalize \"json\"").several(),
+    leaf("action", "action \"close\""),
+    leaf("reply", "reply \"...\"").refused("remove it; a dropped message gets no answer"),
+    leaf("max-message-size", "max-message-size 65536"),
+];
+
+static AUDIT: &[Form] =
+    &[leaf("path", "path \"audit.jsonl\"").required(), leaf("payload", "payload \"none\"")];
+
+static ADMIN: &[Form] = &[leaf("bind", "bind \"127.0.0.1:9600\"").required()];
+
+/// A node with one argument, at most once.
+const fn leaf(name: &'static str, example: &'static str) -> Form {
+    Form {
+        name,
+        example,
+        arguments: Arguments::One,
+        properties: &[],
+        children: &[],
+        times: Times::AtMostOnce,
+        refused: None,
+    }
+}
+
+/// A node with a block, at most once.
+const fn block(name: &'static str, example: &'static str, children: &'static [Form]) -> Form {
+    Form { arguments: Arguments::None, children, ..leaf(name, example) }
+}
+
+const fn required(name: &'static str) -> Property {
+    Property { name, required: true, refused: None }
+}
+
+const fn optional(name: &'static str) -> Property {
+    Property { name, required: false, refused: None }
+}
+
+impl Form {
+    const fn named(self) -> Self {
+        Self { arguments: Arguments::One, ..self }
+    }
+
+    const fn several(self) -> Self {
+        Self { arguments: Arguments::AtLeastOne, ..self }
+    }
+
+    const fn required(self) -> Self {
+        Self { times: Times::Once, ..self }
+    }
+
+    const fn repeated(self) -> Self {
+        let times = match self.times {
+            Times::Once | Times::AtLeastOnce => Times::AtLeastOnce,
+            Times::AtMostOnce | Times::Any => Times::Any,
+        };
+        Self { times, ..self }
+    }
+
+    const fn refused(self, instead: &'static str) -> Self {
+        Self { refused: Some(instead), ..self }
+    }
+}

@@ -1,0 +1,107 @@
+//! What a configuration says about the process rather than about messages.
+
+use std::net::SocketAddr;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::PathBuf;
+
+/// Everything beside the ruleset.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    pub runtime: Runtime,
+    /// May be empty: such a configuration is valid and serves nothing.
+    pub listeners: Vec<Listener>,
+    /// [`wsi_policy::UpstreamId`] is a place in this list.
+    pub upstreams: Vec<Upstream>,
+    pub audit: Option<Audit>,
+    pub admin: Option<Admin>,
+}
+
+/// The process (`runtime`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Runtime {
+    pub shards: Shards,
+    /// Of the whole process; an upgrade beyond it gets 503.
+    pub connections_max: u64,
+    pub drain_timeout_s: u64,
+}
+
+impl Runtime {
+    pub const CONNECTIONS_MAX_DEFAULT: u64 = 1_000_000;
+    pub const DRAIN_TIMEOUT_S_DEFAULT: u64 = 30;
+}
+
+impl Default for Runtime {
+    fn default() -> Self {
+        Self {
+            shards: Shards::default(),
+            connections_max: Self::CONNECTIONS_MAX_DEFAULT,
+            drain_timeout_s: Self::DRAIN_TIMEOUT_S_DEFAULT,
+        }
+    }
+}
+
+/// How many shards there are, and where they run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Shards {
+    /// One a core.
+    #[default]
+    Auto,
+    Count(NonZeroUsize),
+    /// One on each of these CPUs, ascending and without repetition.
+    Cpus(Vec<usize>),
+}
+
+/// An entrance for clients (`listener`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    pub name: String,
+    pub bind: SocketAddr,
+    /// Always empty so far: `trusted-proxies` is not built yet.
+    pub trusted_proxies: Vec<TrustedProxy>,
+}
+
+/// A network whose X-Forwarded-For counts. None can be configured so far.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TrustedProxy {}
+
+/// A group of servers (`upstream`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upstream {
+    pub name: String,
+    /// At least one.
+    pub servers: Vec<Server>,
+    pub connect_timeout_ms: u64,
+}
+
+impl Upstream {
+    pub const CONNECT_TIMEOUT_MS_DEFAULT: u64 = 1_000;
+}
+
+/// One server of an upstream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    pub address: SocketAddr,
+    pub weight: NonZeroU32,
+}
+
+/// Where audit records go (`audit`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Audit {
+    pub path: PathBuf,
+    pub payload: Payload,
+}
+
+/// What of a message stands in its audit record.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Payload {
+    #[default]
+    None,
+    Hash,
+    Redacted,
+}
+
+/// The address of metrics and health (`admin`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admin {
+    pub bind: SocketAddr,
+}

@@ -1,0 +1,281 @@
+//! Whole configurations: the contract, the published preview, the demo.
+
+use std::fs;
+use std::path::Path;
+
+use wsi_config::{FILE_SIZE_MAX, KNOWN_RULE_SETS, Payload, Shards, load, parse};
+use wsi_policy::CloseCode;
+use wsi_policy::{
+    Action, Directions, EventKind, FailureMode, Limits, MessageTypes, Mode, Pattern, PolicyId, Rate, Route,
+    SchemaType, UpstreamId,
+};
+
+const PREVIEW: &str = include_str!("../../../config/preview.kdl");
+const CONTRACT: &str = include_str!("contract.kdl");
+
+const CLOSE_1007: Action = Action::Close(CloseCode::INVALID_PAYLOAD);
+const CLOSE_1008: Action = Action::Close(CloseCode::POLICY_VIOLATION);
+
+/// Every refusal stands at its own line of the file, and nothing is unknown.
+#[test]
+fn the_contract_is_refused_where_it_is_not_built() {
+    let error = parse("contract.kdl", CONTRACT, Path::new("")).unwrap_err();
+    let found: Vec<_> = error
+        .mistakes()
+        .iter()
+        .map(|mistake| {
+            let line = CONTRACT.lines().nth(mistake.position().unwrap().0 - 1).unwrap();
+            let rest: String = line.chars().skip(mistake.position().unwrap().1 - 1).collect();
+            let message = mistake.to_string();
+            let message =
+                message.strip_suffix(" is not built yet: it is refused, not ignored").unwrap_or(&message);
+            (message.to_owned(), rest.split([' ', ';']).next().unwrap().to_owned())
+        })
+        .collect();
+    let expected = [
+        ("`tls`", "tls"),
+        ("`trusted-proxies`", "trusted-proxies"),
+        ("`tls`", "tls"),
+        ("`compression \"inspect\"`", "\"inspect\""),
+        ("`max-inflate-ratio`", "max-inflate-ratio"),
+        ("schema file \"config/schemas/order.json\" is missing", "\"config/schemas/order.json\""),
+        ("`normalize \"percent\"`", "\"percent\""),
+        ("`normalize \"html\"`", "\"html\""),
+        ("`normalize \"unicode\"`", "\"unicode\""),
+        ("`reply`", "reply"),
+    ];
+    assert_eq!(found, expected.map(|(message, at)| (message.to_owned(), at.to_owned())), "{error}");
+}
+
+#[test]
+fn the_preview_without_its_schema_says_which_file_is_missing() {
+    let text = PREVIEW.replace("/etc/sentinel/ws-schema.json", "/nonexistent/ws-schema.json");
+    let error = parse("preview.kdl", &text, Path::new("")).unwrap_err();
+    let [mistake] = error.mistakes() else { panic!("{error}") };
+    assert_eq!(mistake.to_string(), "schema file \"/nonexistent/ws-schema.json\" is missing");
+    assert_eq!(mistake.position(), Some((12, 21)));
+    assert!(mistake.help().contains("create /nonexistent/ws-schema.json"), "{}", mistake.help());
+    assert!(error.to_string().contains("[preview.kdl:12:21]"), "{error}");
+}
+
+#[test]
+fn the_preview_with_its_schema_is_valid_and_serves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let schema = folder.path().join("ws-schema.json");
+    fs::write(&schema, "{}").unwrap();
+    let text = PREVIEW.replace("/etc/sentinel/ws-schema.json", schema.to_str().unwrap());
+    let configuration = parse("preview.kdl", &text, Path::new("")).unwrap();
+    assert!(configuration.settings.listeners.is_empty());
+    assert!(configuration.ruleset.routes.is_empty());
+    let warnings: Vec<_> = configuration.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        warnings,
+        ["preview.kdl:3:15 the unix socket \"/var/run/sentinel/ws-inspector.sock\" is not served yet"]
+    );
+
+    let [policy] = configuration.ruleset.policies.as_slice() else { panic!() };
+    assert_eq!(policy.name, "websocket-inspector");
+    assert_eq!(policy.socket_path.as_deref(), Some(Path::new("/var/run/sentinel/ws-inspector.sock")));
+    let events = EventKind::ALL.map(|kind| policy.events.contains(kind));
+    assert_eq!(events, [true, false, true, false, false, true]);
+    assert_eq!((policy.timeout_ms, policy.failure_mode, policy.mode), (50, FailureMode::Open, Mode::Enforce));
+    assert_eq!(policy.limits, Limits::default());
+
+    let [validation] = policy.validations.as_slice() else { panic!() };
+    assert_eq!((validation.name.as_str(), validation.schema_type), ("validation-1", SchemaType::Json));
+    assert_eq!(validation.schema_path, schema);
+    assert_eq!((validation.directions, validation.messages), (Directions::Both, MessageTypes::Text));
+    assert_eq!(validation.action, CLOSE_1007);
+
+    let [rate] = policy.rate_limits.as_slice() else { panic!() };
+    assert_eq!((rate.messages, rate.bytes), (Some(Rate { per_second: 100, burst: 200 }), None));
+    assert_eq!(
+        (rate.name.as_str(), rate.directions, rate.action),
+        ("rate-limit-1", Directions::ToServer, CLOSE_1008)
+    );
+
+    let [filter] = policy.content_filters.as_slice() else { panic!() };
+    let regex = |expression: &str| Pattern::Regex { expression: expression.into(), flags: String::new() };
+    assert_eq!(filter.patterns, [regex("exec\\("), regex("eval\\(")]);
+    assert_eq!((filter.name.as_str(), filter.message_size_max), ("content-filter-1", Some(65_536)));
+    assert_eq!(
+        (filter.directions, filter.action, filter.normalize_json),
+        (Directions::Both, CLOSE_1008, true)
+    );
+}
+
+#[test]
+fn the_demo_is_valid_and_has_no_warnings() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/demo.kdl");
+    let configuration = load(&path).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(configuration.warnings, []);
+    let settings = &configuration.settings;
+    assert_eq!(settings.listeners[0].bind, "127.0.0.1:8080".parse().unwrap());
+    assert_eq!(settings.upstreams[0].servers[0].address, "127.0.0.1:9001".parse().unwrap());
+    assert_eq!(settings.admin.as_ref().unwrap().bind, "127.0.0.1:9600".parse().unwrap());
+    let audit = settings.audit.as_ref().unwrap();
+    assert_eq!((audit.path.as_path(), audit.payload), (Path::new("audit.jsonl"), Payload::Redacted));
+    assert_eq!((&settings.runtime.shards, settings.runtime.connections_max), (&Shards::Auto, 1_000_000));
+    let route = Route { path: "/*".into(), host: None, upstream: UpstreamId(0), policy: PolicyId(0) };
+    assert_eq!(configuration.ruleset.routes, [[route]]);
+    let policy = &configuration.ruleset.policies[0];
+    assert_eq!(policy.failure_mode, FailureMode::Closed);
+    assert_eq!(policy.content_filters[0].rule_sets, KNOWN_RULE_SETS);
+    assert_eq!(policy.rate_limits[0].messages, Some(Rate { per_second: 20, burst: 40 }));
+    assert!(policy.validations[0].schema_path.ends_with("schemas/chat.json"));
+    let events = EventKind::ALL.map(|kind| policy.events.contains(kind));
+    assert_eq!(events, [true, true, false, false, false, true]);
+}
+
+/// Each value is the opposite of its default, so that none is read from the wrong place.
+#[test]
+fn every_value_reaches_its_place() {
+    let text = r#"
+        runtime { shards "0-1,4"; max-connections 7; drain-timeout-s 8 }
+        listener "l" {
+            bind "[::1]:81"; proxy-protocol false
+            route "/a" upstream="u2" agent="b" host="h.example"
+            route "/b/*" upstream="u1" agent="a"
+        }
+        listener "m" { bind "127.0.0.1:82"; route "/*" upstream="u1" agent="a" }
+        upstream "u1" { server "127.0.0.1:1" }
+        upstream "u2" { server "127.0.0.1:2" weight=3; server "localhost:4"; connect-timeout-ms 5 }
+        agent "a" {
+            type "websocket_inspector"; timeout-ms 9; mode "detect"
+            handshake { allow-origins "https://x:1" "null"; subprotocols ["s", "t"]; compression "refuse"; timeout-ms 10 }
+            limits {
+                max-message-size "2MiB"; max-frame-size 11; max-fragments 12
+                message-timeout-ms 13; idle-timeout-s 14; max-json-depth 15
+            }
+            validation {
+                schema-type "json"; schema-path "Cargo.toml"; direction "to-client"; opcode "any"; reject-invalid false
+            }
+            validation { schema-type "json"; schema-path "Cargo.toml"; action "drop"; opcode "binary" }
+            rate-limit { bytes-per-second 100; direction "both"; action "drop"; per "connection" }
+            rate-limit { bytes-per-second "1MiB"; burst-bytes 5; messages-per-second 6 }
+            content-filter { block-patterns "lit" "/re/is"; action "alert"; normalize "none"; direction "to-server" }
+            content-filter { max-message-size "4MiB"; action "drop" }
+        }
+        agent "b" { type "websocket_inspector" }
+        admin { bind "0.0.0.0:9" }
+    "#;
+    let configuration = parse("all.kdl", text, Path::new("")).unwrap_or_else(|error| panic!("{error}"));
+    let settings = &configuration.settings;
+    assert_eq!(settings.runtime.shards, Shards::Cpus(vec![0, 1, 4]));
+    assert_eq!((settings.runtime.connections_max, settings.runtime.drain_timeout_s), (7, 8));
+    let names: Vec<_> = settings.listeners.iter().map(|listener| listener.name.as_str()).collect();
+    assert_eq!(names, ["l", "m"]);
+    let second = &settings.upstreams[1];
+    let weights: Vec<_> =
+        second.servers.iter().map(|server| (server.address.port(), server.weight.get())).collect();
+    assert_eq!((weights.as_slice(), second.connect_timeout_ms), (&[(2, 3), (4, 1)][..], 5));
+    let routes = &configuration.ruleset.routes;
+    assert_eq!((routes[0].len(), routes[1].len()), (2, 1));
+    assert_eq!(routes[0][0].host.as_deref(), Some("h.example"));
+    assert_eq!((routes[0][0].upstream, routes[0][0].policy), (UpstreamId(1), PolicyId(1)));
+    assert_eq!((routes[0][1].upstream, routes[0][1].policy), (UpstreamId(0), PolicyId(0)));
+
+    let policy = &configuration.ruleset.policies[0];
+    assert_eq!((policy.timeout_ms, policy.mode, policy.failure_mode), (9, Mode::Detect, FailureMode::Closed));
+    assert_eq!(policy.handshake.origins.as_deref(), Some(&["https://x:1".to_owned(), "null".to_owned()][..]));
+    assert_eq!(policy.handshake.subprotocols.as_deref(), Some(&["s".to_owned(), "t".to_owned()][..]));
+    assert_eq!(policy.handshake.compression, wsi_policy::Compression::Refuse);
+    assert_eq!(policy.handshake.timeout_ms, 10);
+    let limits = Limits {
+        frame_size_max: Some(11),
+        message_size_max: 2 << 20,
+        fragments_max: 12,
+        message_timeout_ms: 13,
+        idle_timeout_s: 14,
+        json_depth_max: 15,
+    };
+    assert_eq!(policy.limits, limits);
+    let validations: Vec<_> = policy
+        .validations
+        .iter()
+        .map(|one| (one.name.as_str(), one.directions, one.messages, one.action))
+        .collect();
+    assert_eq!(
+        validations,
+        [
+            ("validation-1", Directions::ToClient, MessageTypes::Any, Action::Alert),
+            ("validation-2", Directions::Both, MessageTypes::Binary, Action::Drop),
+        ]
+    );
+    let [first, second] = policy.rate_limits.as_slice() else { panic!() };
+    assert_eq!((first.messages, first.bytes), (None, Some(Rate { per_second: 100, burst: 65_536 })));
+    assert_eq!((first.directions, first.action), (Directions::Both, Action::Drop));
+    assert_eq!(second.messages, Some(Rate { per_second: 6, burst: 6 }));
+    assert_eq!(second.bytes, Some(Rate { per_second: 1 << 20, burst: 5 }));
+    let [first, second] = policy.content_filters.as_slice() else { panic!() };
+    assert_eq!(
+        first.patterns,
+        [Pattern::Literal("lit".into()), Pattern::Regex { expression: "re".into(), flags: "is".into() }]
+    );
+    assert_eq!(
+        (first.action, first.normalize_json, first.directions),
+        (Action::Alert, false, Directions::ToServer)
+    );
+    assert_eq!((second.action, second.message_size_max), (Action::Drop, Some(4 << 20)));
+
+    let warnings: Vec<_> =
+        configuration.warnings.iter().map(|warning| (warning.line, warning.text.as_str())).collect();
+    assert_eq!(
+        warnings,
+        [
+            (25, "no message gets so large: `limits { max-message-size }` is 2MiB"),
+            (28, "admin listens on 0.0.0.0:9, beyond this machine, and asks nobody for a password"),
+        ]
+    );
+}
+
+#[test]
+fn what_no_route_uses_is_warned_of() {
+    let text = "listener \"l\" { bind \"[::1]:1\"; route \"/\" upstream=\"u\" agent=\"a\" }
+        upstream \"u\" { server \"[::1]:2\" }
+        upstream \"spare\" { server \"[::1]:2\" }
+        agent \"a\" { type \"websocket_inspector\" }
+        agent \"b\" { type \"websocket_inspector\" }";
+    let warnings: Vec<_> =
+        parse("w.kdl", text, Path::new("")).unwrap().warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        warnings,
+        ["w.kdl:3:18 upstream \"spare\" is used by no route", "w.kdl:5:15 agent \"b\" is used by no route"]
+    );
+}
+
+#[test]
+fn schemas_are_found_beside_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let agent = |path: &str| {
+        format!(
+            "agent \"a\" {{ type \"websocket_inspector\"; validation {{ schema-type \"json\"; schema-path \"{path}\" }} }}"
+        )
+    };
+    let file = folder.path().join("c.kdl");
+    fs::write(folder.path().join("only-beside.json"), "{}").unwrap();
+    fs::write(&file, agent("only-beside.json")).unwrap();
+    let found = load(&file).unwrap().ruleset.policies[0].validations[0].schema_path.clone();
+    assert_eq!(found, folder.path().join("only-beside.json"));
+    // Tests run in the package's folder.
+    fs::write(folder.path().join("Cargo.toml"), "{}").unwrap();
+    fs::write(&file, agent("Cargo.toml")).unwrap();
+    let found = load(&file).unwrap().ruleset.policies[0].validations[0].schema_path.clone();
+    assert_eq!(found, Path::new("Cargo.toml"));
+    fs::write(&file, agent("src")).unwrap();
+    assert!(load(&file).unwrap_err().to_string().contains("schema file \"src\" is a folder"));
+}
+
+#[test]
+fn files_that_are_no_text_or_too_large_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("c.kdl");
+    assert!(load(&file).unwrap_err().to_string().contains("can't be read"));
+    fs::write(&file, b"runtime {\n \xff }").unwrap();
+    assert!(load(&file).unwrap_err().to_string().contains("c.kdl:2:2: the configuration is not UTF-8 text"));
+    let size = usize::try_from(FILE_SIZE_MAX).unwrap();
+    fs::write(&file, " ".repeat(size)).unwrap();
+    assert!(load(&file).is_ok());
+    fs::write(&file, " ".repeat(size + 1)).unwrap();
+    assert!(load(&file).unwrap_err().to_string().contains("larger than 4 MiB"));
+}

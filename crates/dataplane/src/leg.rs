@@ -1,0 +1,253 @@
+//! One socket of a connection, and what waits to be written to it.
+
+use std::{
+    io::{ErrorKind, Read, Write},
+    net::{Shutdown, TcpStream},
+};
+
+use wsi_inspect::{OwnedFrame, Role, Worker};
+
+use crate::{
+    ring::Ring,
+    token::{Key, Token},
+};
+
+/// A non-blocking socket. Nothing is buffered while the peer keeps up.
+#[derive(Debug)]
+pub(crate) struct Leg {
+    stream: TcpStream,
+    key: Key,
+    role: Role,
+    /// Bytes that the socket would not take. Boxed: nearly all legs have none.
+    pending: Option<Box<Pending>>,
+    /// There may be something to read: set by the ring, cleared when a read comes back short.
+    pub is_readable: bool,
+    /// The peer hung up, so a short read is not the end of what there is.
+    pub is_hung_up: bool,
+    /// Everything was read and no more will come, or the socket is broken.
+    pub has_ended: bool,
+    is_broken: bool,
+    shutdown: WriteSide,
+    waits_writable: bool,
+    is_polled: bool,
+}
+
+#[derive(Debug)]
+struct Pending {
+    buffer: Vec<u8>,
+    sent: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum WriteSide {
+    Open,
+    /// To be shut down when nothing is pending.
+    Closing,
+    Shut,
+}
+
+/// What a read gave.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Received {
+    Bytes(usize),
+    Nothing,
+    End,
+}
+
+impl Leg {
+    pub fn new(stream: TcpStream, key: Key, role: Role) -> Self {
+        Self {
+            stream,
+            key,
+            role,
+            pending: None,
+            is_readable: false,
+            is_hung_up: false,
+            has_ended: false,
+            is_broken: false,
+            shutdown: WriteSide::Open,
+            waits_writable: false,
+            is_polled: false,
+        }
+    }
+
+    /// Asks the ring to tell when there is something to read.
+    pub fn watch(&mut self, ring: &mut Ring) {
+        self.is_polled = ring.poll_readable(&self.stream, Token::Readable(self.key, self.role)).is_ok();
+        if !self.is_polled {
+            self.fail();
+        }
+    }
+
+    /// Asks the ring to tell when the socket takes bytes, or is connected.
+    pub fn watch_writable(&mut self, ring: &mut Ring) {
+        if !self.waits_writable {
+            self.waits_writable =
+                ring.poll_writable(&self.stream, Token::Writable(self.key, self.role)).is_ok();
+            if !self.waits_writable {
+                self.fail();
+            }
+        }
+    }
+
+    /// The ring has told of [`Token::Readable`].
+    pub fn on_readable(&mut self, is_hung_up: bool, is_last: bool, ring: &mut Ring) {
+        self.is_readable = true;
+        self.is_hung_up |= is_hung_up;
+        if is_last {
+            self.is_polled = false;
+            if !self.has_ended {
+                self.watch(ring);
+            }
+        }
+    }
+
+    /// The ring has told of [`Token::Writable`].
+    pub fn on_writable(&mut self) {
+        self.waits_writable = false;
+    }
+
+    /// The error of a connection attempt that has ended, if it failed.
+    pub fn connect_error(&self) -> Option<std::io::Error> {
+        self.stream.take_error().unwrap_or_else(Some)
+    }
+
+    #[inline]
+    pub fn receive(&mut self, buffer: &mut [u8]) -> Received {
+        if self.has_ended {
+            return Received::End;
+        }
+        match self.stream.read(buffer) {
+            Ok(0) => {
+                self.has_ended = true;
+                self.is_readable = false;
+                Received::End
+            }
+            Ok(size) => {
+                // A stream socket that gives less than was asked for is empty: what comes later is told again.
+                self.is_readable = size == buffer.len() || self.is_hung_up;
+                Received::Bytes(size)
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
+                self.is_readable = error.kind() == ErrorKind::Interrupted;
+                Received::Nothing
+            }
+            Err(_) => {
+                self.fail();
+                Received::End
+            }
+        }
+    }
+
+    /// Sends, or keeps what the socket does not take until it does.
+    #[inline]
+    pub fn send(&mut self, bytes: &[u8], ring: &mut Ring, worker: &mut Worker) {
+        let sent = if self.pending.is_some() { 0 } else { self.write(bytes) };
+        if sent < bytes.len() && !self.is_broken {
+            // The copy: the input that these bytes lie in is about to be used for other connections.
+            let pending =
+                self.pending.get_or_insert_with(|| Box::new(Pending { buffer: worker.spare(), sent: 0 }));
+            pending.buffer.extend_from_slice(&bytes[sent..]);
+            self.watch_writable(ring);
+        }
+    }
+
+    /// Sends a frame that has a buffer of its own; if it must wait, it waits there.
+    pub fn send_frame(&mut self, frame: OwnedFrame, ring: &mut Ring, worker: &mut Worker) {
+        if self.pending.is_some() {
+            self.send(frame.bytes(), ring, worker);
+            worker.recycle(frame.into_parts().0);
+            return;
+        }
+        let (buffer, start) = frame.into_parts();
+        let sent = start + self.write(&buffer[start..]);
+        if sent == buffer.len() || self.is_broken {
+            worker.recycle(buffer);
+        } else {
+            self.pending = Some(Box::new(Pending { buffer, sent }));
+            self.watch_writable(ring);
+        }
+    }
+
+    /// Writes what waits. `true`: the socket took some of it.
+    pub fn flush(&mut self, ring: &mut Ring, worker: &mut Worker) -> bool {
+        let Some(mut pending) = self.pending.take() else { return false };
+        let sent = self.write(&pending.buffer[pending.sent..]);
+        pending.sent += sent;
+        if pending.sent == pending.buffer.len() || self.is_broken {
+            worker.recycle(pending.buffer);
+        } else {
+            self.pending = Some(pending);
+            self.watch_writable(ring);
+        }
+        self.shut_down_when_flushed();
+        sent > 0
+    }
+
+    /// Bytes wait: reading for this leg must pause.
+    #[inline]
+    pub fn is_blocked(&self) -> bool {
+        self.pending.is_some()
+    }
+
+    /// The socket is of no use any more.
+    pub fn is_broken(&self) -> bool {
+        self.is_broken
+    }
+
+    /// Ends our side of the stream as soon as everything is written.
+    pub fn finish(&mut self) {
+        if self.shutdown == WriteSide::Open {
+            self.shutdown = WriteSide::Closing;
+        }
+        self.shut_down_when_flushed();
+    }
+
+    /// Both sides of the stream have ended.
+    pub fn is_done(&self) -> bool {
+        self.is_broken || (self.has_ended && self.shutdown == WriteSide::Shut)
+    }
+
+    /// Takes the socket off the ring; dropping the leg then closes it.
+    pub fn release(&mut self, ring: &mut Ring) {
+        // A full ring submits what it has; only a ring that is gone refuses, and then nothing holds the socket.
+        if self.is_polled {
+            let _ = ring.remove_poll(Token::Readable(self.key, self.role));
+        }
+        if self.waits_writable {
+            let _ = ring.remove_poll(Token::Writable(self.key, self.role));
+        }
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> usize {
+        if self.is_broken {
+            return 0;
+        }
+        loop {
+            match self.stream.write(bytes) {
+                Ok(size) => return size,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return 0,
+                Err(_) => {
+                    self.fail();
+                    return 0;
+                }
+            }
+        }
+    }
+
+    fn shut_down_when_flushed(&mut self) {
+        if self.shutdown == WriteSide::Closing && self.pending.is_none() {
+            self.shutdown = WriteSide::Shut;
+            if self.stream.shutdown(Shutdown::Write).is_err() {
+                self.fail();
+            }
+        }
+    }
+
+    fn fail(&mut self) {
+        self.is_broken = true;
+        self.has_ended = true;
+        self.is_readable = false;
+    }
+}

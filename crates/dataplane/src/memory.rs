@@ -1,0 +1,59 @@
+//! What the data plane may hold, as sums with a comment for each term.
+
+use std::mem::size_of;
+
+use wsi_inspect::{Engine, Session};
+
+use crate::{connection::Connection, core::SCRATCH_SIZE};
+
+/// User memory of a data plane, in bytes. What the kernel holds for sockets comes on top, about 4 KiB each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryBound {
+    /// Once for each shard, whatever it carries.
+    pub shard: u64,
+    /// A connection on which nothing is on its way.
+    pub connection_idle: u64,
+    /// A connection at its worst: both directions full of the largest message, and both peers not reading.
+    pub connection_max: u64,
+}
+
+impl MemoryBound {
+    /// The bounds for connections under `engines`.
+    pub fn new<'a>(engines: impl IntoIterator<Item = &'a Engine>) -> Self {
+        let idle = connection_idle();
+        let messages_max = engines.into_iter().map(Engine::connection_size_max).max().unwrap_or(0);
+        // Each direction holds a message that is being put together and, when its receiver does not read, the output of
+        // one read: at most a finished message and a scratch full of frames.
+        let pending_max = messages_max + 2 * SCRATCH_SIZE as u64;
+        Self { shard: shard(), connection_idle: idle, connection_max: idle + messages_max + pending_max }
+    }
+}
+
+fn shard() -> u64 {
+    let scratch = SCRATCH_SIZE as u64;
+    // Submission entries of 64 bytes, completions of 16 (ring.rs).
+    let ring = 4_096 * 64 + 65_536 * 16;
+    // Slots of the timer wheel (timer.rs).
+    let timers = 1_024 * 24;
+    scratch + ring + timers + wsi_inspect::Worker::BUFFERS_SIZE_MAX
+}
+
+fn connection_idle() -> u64 {
+    let connection = size_of::<Connection>();
+    let session = size_of::<Session>();
+    // A slot of the table, which doubles when it grows, and an entry of the timer wheel.
+    let slot = 2 * 16 + 2 * 8;
+    // What the allocator adds to two blocks.
+    let overhead = 2 * 16;
+    (connection + session + slot + overhead) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_connection_is_small() {
+        assert!(connection_idle() <= 2048, "{} bytes", connection_idle());
+    }
+}

@@ -1,0 +1,173 @@
+//! A connection until both legs are open: read the request, connect, read the answer.
+
+use wsi_inspect::{Context, Place, Refusal, RequestStep, ResponseStep, Role, Upgrade};
+
+use crate::{
+    connection::{Connecting, Connection, Phase},
+    core::Core,
+    leg::{Leg, Received},
+    sink::AuditSink,
+    upstream::{self, Attempt},
+};
+
+impl Connection {
+    pub(crate) fn read_request(&mut self, core: &mut Core) {
+        while self.client.is_readable {
+            let size = match self.client.receive(&mut core.scratch) {
+                Received::Bytes(size) => size,
+                Received::Nothing => return,
+                Received::End => {
+                    self.phase = Phase::Done;
+                    return;
+                }
+            };
+            let Phase::Request { upgrade, .. } = &mut self.phase else { return };
+            let Core { scratch, worker, audit, listeners, engines, now_ns, .. } = core;
+            let routes =
+                listeners.get(usize::from(self.origin.listener)).map_or(&[][..], |each| &each.routes);
+            let place =
+                Place { routes, engines, client: self.origin.client.ip(), is_full: self.is_over_limit };
+            let mut sink = AuditSink { sender: audit, origin: self.origin };
+            let mut context = Context { now_ns: *now_ns, worker, sink: &mut sink };
+            match upgrade.handle_request(&scratch[..size], place, &mut context) {
+                RequestStep::More => {}
+                RequestStep::Refused(answer) => return self.refuse(&answer, core),
+                RequestStep::Connect { upstream, request } => {
+                    let upgrade = std::mem::take(&mut **upgrade);
+                    self.origin.policy = upgrade.engine().map(|engine| engine.index() as u16);
+                    let timeout_ns = upgrade.engine().map_or(0, |engine| engine.handshake_timeout_ns());
+                    let connecting = Connecting {
+                        deadline_ns: self.accepted_ns.saturating_add(timeout_ns),
+                        upgrade,
+                        request,
+                        attempt: Attempt::new(upstream),
+                        attempt_deadline_ns: u64::MAX,
+                    };
+                    self.phase = Phase::Connecting(Box::new(connecting));
+                    return self.connect(core);
+                }
+            }
+        }
+    }
+
+    /// Tries the next server.
+    fn connect(&mut self, core: &mut Core) {
+        let Phase::Connecting(connecting) = &mut self.phase else { return };
+        let timeout = core.balancer.upstream(connecting.attempt.upstream()).map(|each| each.connect_timeout);
+        while let Some((server_id, server)) = core.balancer.take(&mut connecting.attempt) {
+            let Ok(stream) = upstream::connect(&server) else {
+                core.stats.upstream_failures += 1;
+                core.balancer.release(server_id);
+                continue;
+            };
+            let timeout_ns = timeout.map_or(u64::MAX, |timeout| timeout.as_nanos() as u64);
+            connecting.attempt_deadline_ns = core.now_ns.saturating_add(timeout_ns);
+            let mut leg = Leg::new(stream, self.key, Role::Server);
+            leg.watch_writable(&mut core.ring);
+            self.server = Some(leg);
+            self.server_id = Some(server_id);
+            return;
+        }
+        self.refuse_for(Refusal::UpstreamUnreachable, core);
+    }
+
+    /// The attempt to connect has ended.
+    pub(crate) fn on_connected(&mut self, core: &mut Core) {
+        let Some(leg) = &mut self.server else { return };
+        if leg.connect_error().is_some() {
+            return self.try_next_server(core);
+        }
+        core.stats.upstream_connects += 1;
+        let Phase::Connecting(connecting) = &mut self.phase else { return };
+        let (request, deadline_ns) = (std::mem::take(&mut connecting.request), connecting.deadline_ns);
+        let upgrade = Box::new(std::mem::take(&mut connecting.upgrade));
+        leg.send(&request, &mut core.ring, &mut core.worker);
+        leg.watch(&mut core.ring);
+        self.phase = Phase::Response { upgrade, deadline_ns };
+    }
+
+    fn try_next_server(&mut self, core: &mut Core) {
+        core.stats.upstream_failures += 1;
+        self.release_server(core);
+        self.connect(core);
+    }
+
+    /// While the server is asked, the client must wait: bytes are early data, an end gives up.
+    pub(crate) fn watch_for_early_end(&mut self, core: &mut Core) {
+        if !self.client.is_readable {
+            return;
+        }
+        match self.client.receive(&mut core.scratch) {
+            Received::Nothing => {}
+            Received::Bytes(_) => self.refuse_for(Refusal::EarlyData, core),
+            Received::End => self.phase = Phase::Done,
+        }
+    }
+
+    pub(crate) fn read_response(&mut self, core: &mut Core) {
+        loop {
+            let (Phase::Response { upgrade, .. }, Some(server)) = (&mut self.phase, &mut self.server) else {
+                return;
+            };
+            if !server.is_readable && !server.has_ended {
+                return;
+            }
+            let size = match server.receive(&mut core.scratch) {
+                Received::Bytes(size) => size,
+                Received::Nothing => return,
+                Received::End => return self.refuse_for(Refusal::UpstreamUnreachable, core),
+            };
+            let Core { scratch, worker, audit, now_ns, .. } = core;
+            let mut sink = AuditSink { sender: audit, origin: self.origin };
+            let mut context = Context { now_ns: *now_ns, worker, sink: &mut sink };
+            match upgrade.handle_response(&scratch[..size], &mut context) {
+                ResponseStep::More => {}
+                ResponseStep::Refused(answer) => return self.refuse(&answer, core),
+                ResponseStep::Open { response, consumed, session } => {
+                    self.phase = Phase::Open(session);
+                    core.stats.sessions_opened += 1;
+                    self.client.send(&response, &mut core.ring, &mut core.worker);
+                    return self.relay_first(consumed, size, core);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn opening_timeout(&mut self, core: &mut Core) {
+        let now_ns = core.now_ns;
+        match &self.phase {
+            // A connection that was opened ahead of need, or a scanner: nobody waits for an answer.
+            Phase::Request { upgrade, .. } if upgrade.is_untouched() => {
+                core.stats.timeouts_handshake += 1;
+                self.phase = Phase::Done;
+            }
+            Phase::Request { .. } => {
+                core.stats.timeouts_handshake += 1;
+                self.refuse_for(Refusal::Timeout, core);
+            }
+            Phase::Connecting(connecting) if now_ns < connecting.deadline_ns => self.try_next_server(core),
+            _ => {
+                core.stats.timeouts_handshake += 1;
+                self.refuse_for(Refusal::UpstreamTimeout, core);
+            }
+        }
+    }
+
+    fn refuse_for(&mut self, refusal: Refusal, core: &mut Core) {
+        let upgrade: &mut Upgrade = match &mut self.phase {
+            Phase::Request { upgrade, .. } | Phase::Response { upgrade, .. } => upgrade,
+            Phase::Connecting(connecting) => &mut connecting.upgrade,
+            _ => return,
+        };
+        let mut sink = AuditSink { sender: &mut core.audit, origin: self.origin };
+        let mut context = Context { now_ns: core.now_ns, worker: &mut core.worker, sink: &mut sink };
+        let answer = upgrade.refuse(refusal, &mut context);
+        self.refuse(&answer, core);
+    }
+
+    fn refuse(&mut self, answer: &[u8], core: &mut Core) {
+        self.client.send(answer, &mut core.ring, &mut core.worker);
+        self.release_server(core);
+        self.begin_closing(core);
+    }
+}

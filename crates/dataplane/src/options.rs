@@ -1,0 +1,54 @@
+//! What a data plane is started with.
+
+use std::{net::SocketAddr, num::NonZeroU32, sync::Arc, time::Duration};
+
+use wsi_inspect::Engine;
+use wsi_policy::Route;
+use wsi_telemetry::{ShardCells, audit};
+
+/// Everything that is fixed for the life of a [`Dataplane`](crate::Dataplane).
+#[derive(Debug)]
+pub struct Options {
+    /// One a shard.
+    pub shards: Vec<ShardOptions>,
+    pub listeners: Vec<Listener>,
+    /// By [`wsi_policy::UpstreamId`].
+    pub upstreams: Vec<Upstream>,
+    /// By [`wsi_policy::PolicyId`].
+    pub engines: Vec<Arc<Engine>>,
+    /// Connections of the whole process; beyond it an upgrade gets 503.
+    pub connections_max: u64,
+    /// How long connections may take to end after [`Dataplane::drain`](crate::Dataplane::drain).
+    pub drain_timeout: Duration,
+}
+
+/// What one shard has for itself.
+#[derive(Debug)]
+pub struct ShardOptions {
+    /// The core that it is pinned to; `None`: wherever the kernel puts it.
+    pub cpu: Option<usize>,
+    /// `None`: nothing is audited.
+    pub audit: Option<audit::Sender>,
+    pub cells: Arc<ShardCells>,
+}
+
+/// An address that clients connect to.
+#[derive(Clone, Debug)]
+pub struct Listener {
+    pub bind: SocketAddr,
+    /// The first match wins.
+    pub routes: Vec<Route>,
+}
+
+/// Servers that are equal.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    pub servers: Vec<Server>,
+    pub connect_timeout: Duration,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Server {
+    pub address: SocketAddr,
+    pub weight: NonZeroU32,
+}

@@ -1,0 +1,295 @@
+//! A shard: the connections that one core accepted, and the loop that serves them.
+
+use std::{
+    io,
+    net::TcpStream,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use socket2::Socket;
+use wsi_inspect::{Engine, Role, Worker};
+use wsi_telemetry::{ShardCells, audit::Origin};
+
+use crate::{
+    connection::Connection,
+    core::{ConnectionCount, Core, SCRATCH_SIZE},
+    leg::Leg,
+    options::{Listener, ShardOptions, Upstream},
+    ring::{Completion, Ring},
+    table::Table,
+    timer::{TICK_NS, Timers},
+    token::{Key, Token},
+    upstream::Balancer,
+    wake::{Command, Wake},
+};
+
+/// How often counters are made visible to other threads.
+const PUBLISH_NS: u64 = 50_000_000;
+
+/// Runs on the thread that made it. [`Shard::turn`] serves everything that is ready; whoever drives it, an executor or a
+/// plain thread, calls it until [`Shard::is_done`].
+pub(crate) struct Shard {
+    core: Core,
+    table: Table,
+    sockets: Vec<Socket>,
+    wake: Wake,
+    cells: Arc<ShardCells>,
+    started: Instant,
+    published_ns: u64,
+    drain: Option<Drain>,
+    drain_timeout: Duration,
+    next_connection: u64,
+    completions: Vec<Completion>,
+    due: Vec<(Key, u64)>,
+    /// Listeners whose accept has ended and is to be asked for again at the next tick.
+    idle_listeners: Vec<u32>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Drain {
+    deadline_ns: u64,
+}
+
+/// What all shards of a data plane have in common.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    pub listeners: Arc<[Listener]>,
+    pub upstreams: Vec<Upstream>,
+    pub engines: Arc<[Arc<Engine>]>,
+    pub connections: ConnectionCount,
+    pub drain_timeout: Duration,
+}
+
+impl Shard {
+    /// A shard that accepts from `sockets`, one for each listener.
+    ///
+    /// # Errors
+    /// The kernel's, when it gives no ring or no randomness, or Hyperscan's.
+    pub fn new(
+        number: u16,
+        options: ShardOptions,
+        shared: Shared,
+        sockets: Vec<Socket>,
+        wake: Wake,
+    ) -> io::Result<Self> {
+        let started = Instant::now();
+        let clock = Box::new(move || elapsed_ns(started));
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).map_err(io::Error::other)?;
+        let worker = Worker::new(shared.engines.iter().map(|engine| &**engine), seed, clock)
+            .map_err(io::Error::other)?;
+        let mut ring = Ring::new()?;
+        for (listener, socket) in (0..).zip(&sockets) {
+            ring.accept(socket, Token::Accept(listener))?;
+        }
+        ring.poll_readable(&wake, Token::Wake)?;
+        let core = Core {
+            shard: number,
+            now_ns: 0,
+            ring,
+            scratch: vec![0; SCRATCH_SIZE],
+            worker,
+            timers: Timers::new(0),
+            balancer: Balancer::new(shared.upstreams),
+            stats: Default::default(),
+            audit: options.audit,
+            listeners: shared.listeners,
+            engines: shared.engines,
+            again: Vec::new(),
+            connections: shared.connections,
+        };
+        Ok(Self {
+            core,
+            table: Table::default(),
+            sockets,
+            wake,
+            cells: options.cells,
+            started,
+            published_ns: 0,
+            drain: None,
+            drain_timeout: shared.drain_timeout,
+            next_connection: 0,
+            completions: Vec::new(),
+            due: Vec::new(),
+            idle_listeners: Vec::new(),
+        })
+    }
+
+    /// Waits until something is ready, a tick at most, and serves it all once.
+    ///
+    /// # Errors
+    /// The ring is broken; nothing can be served any more.
+    pub fn turn(&mut self) -> io::Result<()> {
+        let timeout = if self.core.again.is_empty() { Duration::from_nanos(TICK_NS) } else { Duration::ZERO };
+        let mut completions = std::mem::take(&mut self.completions);
+        self.core.ring.wait(timeout, &mut completions)?;
+        // The one time of this turn.
+        self.core.now_ns = elapsed_ns(self.started);
+        for completion in completions.drain(..) {
+            self.handle(completion);
+        }
+        self.completions = completions;
+        self.go_on();
+        self.expire();
+        self.publish();
+        Ok(())
+    }
+
+    /// Drained, and all connections have ended or run out of time.
+    pub fn is_done(&self) -> bool {
+        self.drain.is_some_and(|drain| self.table.len() == 0 || self.core.now_ns >= drain.deadline_ns)
+    }
+
+    /// Ends what is left, and publishes the last counts.
+    pub fn finish(&mut self) {
+        for key in self.table.keys() {
+            self.remove(key);
+        }
+        self.published_ns = 0;
+        self.publish();
+    }
+
+    fn handle(&mut self, completion: Completion) {
+        match completion.token {
+            Token::Nobody => {}
+            Token::Wake => self.on_wake(completion.is_last()),
+            Token::Accept(listener) => self.on_accept(listener, completion),
+            Token::Readable(key, role) => self.with(key, |connection, core| {
+                connection.on_readable(role, completion.is_hung_up(), completion.is_last(), core);
+            }),
+            Token::Writable(key, role) => {
+                self.with(key, |connection, core| connection.on_writable(role, core));
+            }
+        }
+    }
+
+    /// Lets a connection act, and buries it if that was its end.
+    #[inline]
+    fn with(&mut self, key: Key, act: impl FnOnce(&mut Connection, &mut Core)) {
+        let Some(connection) = self.table.find(key) else { return };
+        act(connection, &mut self.core);
+        if connection.is_done() {
+            self.remove(key);
+        }
+    }
+
+    fn remove(&mut self, key: Key) {
+        if let Some(mut connection) = self.table.remove(key) {
+            connection.release(&mut self.core);
+            self.core.connections.close();
+            self.core.stats.connections_open = self.table.len() as u64;
+        }
+    }
+
+    fn on_accept(&mut self, listener: u32, completion: Completion) {
+        if let Ok(stream) = completion.accepted() {
+            self.accept(listener, stream);
+        }
+        if completion.is_last() {
+            // Out of descriptors, most likely: asking again at once would spin.
+            self.idle_listeners.push(listener);
+        }
+    }
+
+    fn accept(&mut self, listener: u32, stream: TcpStream) {
+        self.core.stats.accepted += 1;
+        // A peer that is already gone has no address.
+        let Ok(client) = stream.peer_addr() else { return };
+        let Ok(is_within_limit) = self.core.connections.open() else {
+            self.core.stats.refused_full += 1;
+            return;
+        };
+        self.core.stats.refused_full += u64::from(!is_within_limit);
+        let origin = Origin {
+            shard: self.core.shard,
+            connection: self.next_connection,
+            client,
+            listener: listener as u16,
+            policy: None,
+        };
+        self.next_connection += 1;
+        let now_ns = self.core.now_ns;
+        let deadline_ns = now_ns.saturating_add(self.core.handshake_timeout_ns(listener as usize));
+        let inserted = self.table.insert(|key| {
+            let leg = Leg::new(stream, key, Role::Client);
+            Box::new(Connection::new(key, origin, leg, now_ns, deadline_ns, !is_within_limit))
+        });
+        match inserted {
+            Some(connection) => connection.start(&mut self.core),
+            None => self.core.connections.close(),
+        }
+        self.core.stats.connections_open = self.table.len() as u64;
+    }
+
+    /// Connections that had more to do than the last turn allowed.
+    fn go_on(&mut self) {
+        for key in std::mem::take(&mut self.core.again) {
+            self.with(key, |connection, core| {
+                connection.is_queued = false;
+                connection.advance(core);
+            });
+        }
+    }
+
+    fn expire(&mut self) {
+        let mut due = std::mem::take(&mut self.due);
+        self.core.timers.expire(self.core.now_ns, &mut due);
+        for (key, asked_ns) in due.drain(..) {
+            self.with(key, |connection, core| {
+                // An entry that was overtaken by an earlier one says nothing.
+                if connection.scheduled_ns == asked_ns {
+                    connection.on_timer(core);
+                }
+            });
+        }
+        self.due = due;
+    }
+
+    fn publish(&mut self) {
+        if self.core.now_ns < self.published_ns + PUBLISH_NS && self.published_ns != 0 {
+            return;
+        }
+        self.published_ns = self.core.now_ns.max(1);
+        if let Some(audit) = &self.core.audit {
+            self.core.stats.audit_lost = audit.lost();
+        }
+        self.cells.publish(&self.core.worker, &self.core.stats);
+        if self.drain.is_none() {
+            for listener in std::mem::take(&mut self.idle_listeners) {
+                if let Some(socket) = self.sockets.get(listener as usize)
+                    && self.core.ring.accept(socket, Token::Accept(listener)).is_err()
+                {
+                    self.idle_listeners.push(listener);
+                }
+            }
+        }
+    }
+
+    fn on_wake(&mut self, is_last: bool) {
+        self.wake.clear();
+        if is_last && self.core.ring.poll_readable(&self.wake, Token::Wake).is_err() {
+            // A ring that takes no more entries ends the shard at its next wait.
+            return;
+        }
+        if self.wake.command() == Command::Drain && self.drain.is_none() {
+            self.begin_drain();
+        }
+    }
+
+    fn begin_drain(&mut self) {
+        let timeout_ns = u64::try_from(self.drain_timeout.as_nanos()).unwrap_or(u64::MAX);
+        self.drain = Some(Drain { deadline_ns: self.core.now_ns.saturating_add(timeout_ns) });
+        for socket in self.sockets.drain(..) {
+            // Ends the accept in the ring, which would otherwise hold the socket open.
+            let _ = socket.shutdown(std::net::Shutdown::Both);
+        }
+        for key in self.table.keys() {
+            self.with(key, |connection, core| connection.drain(core));
+        }
+    }
+}
+
+fn elapsed_ns(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,26 @@
+//! From the events of a session to the audit queue of the shard.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use wsi_inspect::{Event, EventSink};
+use wsi_telemetry::audit::{Origin, Sender};
+
+/// Gives events their connection and the time of day, and queues them.
+pub(crate) struct AuditSink<'a> {
+    pub sender: &'a mut Option<Sender>,
+    pub origin: Origin,
+}
+
+impl EventSink for AuditSink<'_> {
+    fn event(&mut self, event: Event<'_>) {
+        if let Some(sender) = self.sender {
+            sender.record(event, self.origin, wall_ns());
+        }
+    }
+}
+
+/// Asked only for events that are written: a message that passes asks no clock.
+fn wall_ns() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}

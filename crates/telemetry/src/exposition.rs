@@ -1,0 +1,192 @@
+//! The counters of all shards as Prometheus text.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use wsi_inspect::Stats;
+use wsi_policy::Direction;
+
+use crate::{
+    DataplaneStats, Names, ShardCells,
+    audit::Counts,
+    text::{Family, Kind},
+};
+
+/// A policy with at most this many rules of its own shows them from the start, at zero, so that a first verdict is seen
+/// as a rise. The rules that every policy has, and those of larger policies, show once they were broken.
+const ZERO_RULES_MAX: usize = 1_000;
+
+/// Renders what the shards published and the audit thread counted.
+#[derive(Debug)]
+pub struct Exposition {
+    names: Arc<Names>,
+    shards: Vec<Arc<ShardCells>>,
+    audit: Arc<Counts>,
+    version: &'static str,
+}
+
+impl Exposition {
+    /// `version` is the product's, as in `0.1.0`.
+    pub fn new(
+        names: Arc<Names>,
+        shards: Vec<Arc<ShardCells>>,
+        audit: Arc<Counts>,
+        version: &'static str,
+    ) -> Self {
+        Self { names, shards, audit, version }
+    }
+
+    /// Text of the format 0.0.4 (`text/plain; version=0.0.4`). Every label comes from the configuration or from a closed
+    /// list; upgrades that no policy took have an empty `policy`.
+    pub fn render(&self) -> String {
+        let mut out = String::new();
+        Family::new(&mut out, "wsi_build_info", Kind::Gauge, "Always 1; the label says which version runs.")
+            .sample(&[("version", self.version)], 1);
+        Family::new(&mut out, "wsi_shards", Kind::Gauge, "Cores that carry connections.")
+            .sample(&[], self.shards.len() as u64);
+        let dataplane = self.dataplane();
+        write_connections(&mut out, &dataplane);
+        write_traffic(&mut out, &dataplane);
+        let policies = self.policies();
+        write_messages(&mut out, &policies);
+        write_upgrades(&mut out, &policies);
+        self.write_verdicts(&mut out, &policies);
+        self.write_audit(&mut out, &dataplane);
+        out
+    }
+
+    fn dataplane(&self) -> DataplaneStats {
+        let mut sum = DataplaneStats::default();
+        self.shards.iter().for_each(|shard| shard.add_dataplane_to(&mut sum));
+        sum
+    }
+
+    /// Each policy with its sums, and last those without one.
+    fn policies(&self) -> Vec<PolicySum<'_>> {
+        let sum = |index| {
+            let mut stats = Stats::default();
+            self.shards.iter().for_each(|shard| shard.add_policy_to(index, &mut stats));
+            stats
+        };
+        let policies = self.names.policies.iter().enumerate();
+        let policies = policies.map(|(i, policy)| PolicySum {
+            name: &policy.name,
+            rules: &policy.rules,
+            stats: sum(Some(i)),
+        });
+        let unrouted = PolicySum { name: "", rules: &self.names.fixed_rules, stats: sum(None) };
+        policies.chain([unrouted]).collect()
+    }
+
+    fn write_verdicts(&self, out: &mut String, policies: &[PolicySum<'_>]) {
+        let help = "Verdicts other than allow, detect mode included. Rules of the configuration show from the start, others once broken.";
+        let mut verdicts = Family::new(out, "wsi_verdicts_total", Kind::Counter, help);
+        for policy in policies {
+            for (rule, counts) in policy.verdicts(self.names.fixed_rules.len()) {
+                for direction in Direction::BOTH {
+                    let labels = [("policy", policy.name), ("rule", rule), ("direction", direction.name())];
+                    verdicts.sample(&labels, counts[direction.index()]);
+                }
+            }
+        }
+    }
+
+    fn write_audit(&self, out: &mut String, dataplane: &DataplaneStats) {
+        Family::new(out, "wsi_audit_written_total", Kind::Counter, "Audit records that were written.")
+            .sample(&[], self.audit.written.value());
+        let help = "Audit records that were lost: their queue was full, or they could not be written.";
+        let mut lost = Family::new(out, "wsi_audit_lost_total", Kind::Counter, help);
+        lost.sample(&[("reason", "queue_full")], dataplane.audit_lost);
+        lost.sample(&[("reason", "write_failed")], self.audit.lost.value());
+    }
+}
+
+/// A policy's name, rules and sums.
+struct PolicySum<'a> {
+    name: &'a str,
+    rules: &'a [String],
+    stats: Stats,
+}
+
+impl PolicySum<'_> {
+    /// What is worth a line, by name: two rules of one name (a rule set that is listed twice) are one series.
+    fn verdicts(&self, fixed_rules: usize) -> BTreeMap<&str, [u64; 2]> {
+        let shows_zeros = self.rules.len().saturating_sub(fixed_rules) <= ZERO_RULES_MAX;
+        let mut by_name = BTreeMap::new();
+        for (i, (rule, counts)) in self.rules.iter().zip(&self.stats.verdicts).enumerate() {
+            if *counts != [0; 2] || (shows_zeros && i >= fixed_rules) {
+                let sum = by_name.entry(rule.as_str()).or_insert([0; 2]);
+                sum[0] += counts[0];
+                sum[1] += counts[1];
+            }
+        }
+        by_name
+    }
+}
+
+fn write_connections(out: &mut String, stats: &DataplaneStats) {
+    Family::new(out, "wsi_connections_open", Kind::Gauge, "Client connections that are there now.")
+        .sample(&[], stats.connections_open);
+    Family::new(out, "wsi_connections_total", Kind::Counter, "Client connections that were accepted.")
+        .sample(&[], stats.accepted);
+    let help = "Client connections that were turned away because there were too many.";
+    Family::new(out, "wsi_connections_refused_total", Kind::Counter, help).sample(&[], stats.refused_full);
+    let help = "Connections to upstreams, by whether they could be made.";
+    let mut upstreams = Family::new(out, "wsi_upstream_connects_total", Kind::Counter, help);
+    upstreams.sample(&[("outcome", "connected")], stats.upstream_connects);
+    upstreams.sample(&[("outcome", "failed")], stats.upstream_failures);
+    Family::new(out, "wsi_sessions_opened_total", Kind::Counter, "Sessions that were opened, both legs.")
+        .sample(&[], stats.sessions_opened);
+    Family::new(out, "wsi_sessions_closed_total", Kind::Counter, "Sessions that have ended.")
+        .sample(&[], stats.sessions_closed);
+    let help = "Upgrades that were not complete in time.";
+    Family::new(out, "wsi_handshake_timeouts_total", Kind::Counter, help)
+        .sample(&[], stats.timeouts_handshake);
+}
+
+fn write_traffic(out: &mut String, stats: &DataplaneStats) {
+    let help = "Bytes read from sockets.";
+    Family::new(out, "wsi_received_bytes_total", Kind::Counter, help)
+        .by_direction(None, stats.bytes_received);
+    Family::new(out, "wsi_sent_bytes_total", Kind::Counter, "Bytes written to sockets.")
+        .by_direction(None, stats.bytes_sent);
+    let help = "How often reading stopped because the other side did not take more.";
+    Family::new(out, "wsi_backpressure_pauses_total", Kind::Counter, help).sample(&[], stats.pauses);
+    Family::new(out, "wsi_shard_turns_total", Kind::Counter, "Rounds of the shards' loops.")
+        .sample(&[], stats.turns);
+}
+
+fn write_messages(out: &mut String, policies: &[PolicySum<'_>]) {
+    let mut messages = Family::new(out, "wsi_messages_total", Kind::Counter, "Messages that were inspected.");
+    for policy in policies {
+        messages.by_direction(Some(policy.name), policy.stats.messages);
+    }
+    let help = "Bytes of payload of the messages that were inspected.";
+    let mut bytes = Family::new(out, "wsi_message_bytes_total", Kind::Counter, help);
+    for policy in policies {
+        bytes.by_direction(Some(policy.name), policy.stats.message_bytes);
+    }
+    let mut frames = Family::new(out, "wsi_control_frames_total", Kind::Counter, "Pings, pongs and closes.");
+    for policy in policies {
+        frames.by_direction(Some(policy.name), policy.stats.control_frames);
+    }
+    let help = "Messages that passed although they could not be inspected to their end.";
+    let mut passed = Family::new(out, "wsi_passed_uninspected_total", Kind::Counter, help);
+    for policy in policies {
+        passed.sample(&[("policy", policy.name)], policy.stats.passed_uninspected);
+    }
+}
+
+fn write_upgrades(out: &mut String, policies: &[PolicySum<'_>]) {
+    let help = "Upgrades by outcome: accepted (answered with 101) or refused.";
+    let mut upgrades = Family::new(out, "wsi_upgrades_total", Kind::Counter, help);
+    for policy in policies {
+        let outcomes =
+            [("accepted", policy.stats.upgrades_accepted), ("refused", policy.stats.upgrades_refused)];
+        for (outcome, count) in outcomes {
+            upgrades.sample(&[("policy", policy.name), ("outcome", outcome)], count);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
