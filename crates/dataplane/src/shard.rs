@@ -126,6 +126,7 @@ impl Shard {
         self.core.ring.wait(timeout, &mut completions)?;
         // The one time of this turn.
         self.core.now_ns = elapsed_ns(self.started);
+        self.core.stats.turns += 1;
         for completion in completions.drain(..) {
             self.handle(completion);
         }

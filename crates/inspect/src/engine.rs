@@ -40,7 +40,8 @@ pub(crate) struct Plan {
     /// The largest message, and the rule that says so; in detect mode it may be below what is held.
     pub size: Option<(u64, RuleId)>,
     pub buckets: Vec<BucketPlan>,
-    pub scan: Option<ScanPlan>,
+    /// Shared by the directions where the same filters hold in both.
+    pub scan: Option<Arc<ScanPlan>>,
     pub schemas: Vec<SchemaPlan>,
 }
 
@@ -180,7 +181,8 @@ impl Compiler<'_> {
         let rates = self.named(&policy.rate_limits, |rule| &rule.name)?;
         let filters =
             policy.content_filters.iter().map(|filter| self.filter(filter)).collect::<Result<Vec<_>, _>>()?;
-        let plan = |direction: Direction| -> Result<Plan, EngineError> {
+        let [scan_to_server, scan_to_client] = self.scan_plans(&filters)?;
+        let plan = |direction: Direction, scan: Option<Arc<ScanPlan>>| -> Plan {
             let rates = policy.rate_limits.iter().zip(&rates);
             let validations = policy.validations.iter().zip(&validations).zip(&schemas);
             let size = filters
@@ -188,14 +190,14 @@ impl Compiler<'_> {
                 .filter(|rules| rules.filter.directions.contains(direction))
                 .filter_map(|rules| rules.size)
                 .min_by_key(|(size, _)| *size);
-            Ok(Plan {
+            Plan {
                 wire: self.wire_limits(size.map(|(size, _)| size)),
                 size,
                 buckets: rates
                     .filter(|(limit, _)| limit.directions.contains(direction))
                     .flat_map(|(limit, rule)| bucket_plans(limit, *rule))
                     .collect(),
-                scan: self.scan_plan(&filters, direction)?,
+                scan,
                 schemas: validations
                     .filter(|((validation, _), _)| validation.directions.contains(direction))
                     .map(|((validation, rule), schema)| SchemaPlan {
@@ -205,9 +207,9 @@ impl Compiler<'_> {
                         action: validation.action,
                     })
                     .collect(),
-            })
+            }
         };
-        Ok([plan(Direction::ToServer)?, plan(Direction::ToClient)?])
+        Ok([plan(Direction::ToServer, scan_to_server), plan(Direction::ToClient, scan_to_client)])
     }
 
     fn named<T>(&mut self, rules: &[T], name: impl Fn(&T) -> &String) -> Result<Vec<RuleId>, EngineError> {
@@ -277,16 +279,21 @@ impl Compiler<'_> {
         Ok(Expression::Regex { expression: expression.to_owned(), flags: parsed })
     }
 
-    fn scan_plan(
-        &self,
-        filters: &[FilterRules<'_>],
-        direction: Direction,
-    ) -> Result<Option<ScanPlan>, EngineError> {
-        let chosen: Vec<_> = filters
-            .iter()
-            .filter(|rules| rules.filter.directions.contains(direction))
-            .flat_map(|rules| &rules.patterns)
-            .collect();
+    fn scan_plans(&self, filters: &[FilterRules<'_>]) -> Result<[Option<Arc<ScanPlan>>; 2], EngineError> {
+        let chosen = |direction| -> Vec<_> {
+            filters.iter().filter(|rules| rules.filter.directions.contains(direction)).collect()
+        };
+        let [to_server, to_client] = Direction::BOTH.map(chosen);
+        // Compiling is most of a start.
+        let is_same =
+            to_server.iter().map(|rules| rules.filter).eq(to_client.iter().map(|rules| rules.filter));
+        let first = self.scan_plan(&to_server)?;
+        let second = if is_same { first.clone() } else { self.scan_plan(&to_client)? };
+        Ok([first, second])
+    }
+
+    fn scan_plan(&self, filters: &[&FilterRules<'_>]) -> Result<Option<Arc<ScanPlan>>, EngineError> {
+        let chosen: Vec<_> = filters.iter().flat_map(|rules| &rules.patterns).collect();
         if chosen.is_empty() {
             return Ok(None);
         }
@@ -298,7 +305,7 @@ impl Compiler<'_> {
             .map_err(|source| EngineError::Pattern { policy: self.policy.name.clone(), source })?;
         let rules: Vec<_> = chosen.iter().map(|(_, rule)| *rule).collect();
         let normalize_json = rules.iter().any(|rule| rule.normalize_json);
-        Ok(Some(ScanPlan { database, rules, normalize_json }))
+        Ok(Some(Arc::new(ScanPlan { database, rules, normalize_json })))
     }
 }
 

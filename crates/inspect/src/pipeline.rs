@@ -49,7 +49,7 @@ pub(crate) fn inspect_control(
     worker: &mut Worker,
     sink: &mut dyn EventSink,
 ) -> Verdict {
-    let scan = engine.plan(subject.direction).scan.as_ref().filter(|_| !subject.payload.is_empty());
+    let scan = engine.plan(subject.direction).scan.as_deref().filter(|_| !subject.payload.is_empty());
     match scan.map_or(Ok(None), |scan| stage::scan::scan(scan, subject.payload, worker)) {
         Ok(None) => Verdict::Allow(Permit::new()),
         Ok(Some(alert)) => judge(engine, subject, &alert, worker, sink),

@@ -1,4 +1,5 @@
 //! A session between two peers, without sockets: what arrives, what is told, and how it ends.
+#![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;
 

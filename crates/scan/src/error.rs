@@ -50,7 +50,7 @@ pub(crate) fn advice(reason: &str) -> Option<&'static str> {
     ADVICE.iter().find(|(part, _)| reason.contains(part)).map(|(_, advice)| *advice)
 }
 
-const ADVICE: [(&str, &str); 11] = [
+const ADVICE: [(&str, &str); 15] = [
     (
         "zero-width assertion",
         "lookahead and lookbehind, (?=..) (?!..) (?<=..) (?<!..), are not supported: match the surrounding text as \
@@ -60,12 +60,16 @@ const ADVICE: [(&str, &str); 11] = [
     ("backreference", "spell the repeated text out, or repeat its class, as in (\"[^\"]*\"|'[^']*')"),
     ("atomic group", "write a plain group (?:..) instead: there is no backtracking to prevent"),
     ("possessive", "drop the + behind the quantifier: there is no backtracking to prevent"),
-    ("conditional subpattern", "write both branches as alternatives, (?:..|..)"),
+    ("conditional", "write both branches as alternatives, (?:..|..)"),
     ("recursion", "nesting can't be matched: match its outermost fixed part"),
     ("too large", "shorten the pattern or lower its repeat counts, as {0,1000} to {0,100} or *"),
     ("length exceeds", "split the pattern, or match a shorter part of it"),
-    ("\\c unsupported", "use . with the flag s"),
-    ("bounded repeat", "lower the repeat count, or use * or +"),
+    ("end anchors not", "move $ to the end of the pattern, or write \\n for the end of a line"),
+    ("start anchors not", "move ^ to the start of the pattern, or write \\n for the start of a line"),
+    ("never match", "check the anchors ^ and $; \\p{..} beyond ASCII needs the flag u"),
+    ("greater than \\xff", "add the flag u to match characters beyond ASCII"),
+    ("control verb", "use the flags i, m, s, u instead"),
+    ("\\r at index", "write the line ends out, as (?:\\r\\n|\\n)"),
 ];
 
 fn with_advice(advice: Option<&'static str>) -> String {

@@ -1,5 +1,6 @@
 //! The built-in rule sets against lists of attacks and of innocent messages, under `tests/corpus/`, one a line.
 //! Lines may hold JSON escapes: like messages, they are scanned as they stand and with their escapes undone.
+#![cfg(test)]
 
 use std::{collections::BTreeSet, fmt::Write, ops::ControlFlow};
 

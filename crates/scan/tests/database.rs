@@ -1,4 +1,5 @@
 //! Compiling and scanning: errors, limits, and the use of scratch.
+#![cfg(test)]
 
 use std::{panic::AssertUnwindSafe, sync::Arc};
 
@@ -161,10 +162,12 @@ fn errors_name_the_pattern_and_the_way_out() {
         (regex(0, r"(a|b)\1", ""), "Back-references", "spell the repeated text out"),
         (regex(0, r"(?>a+)b", ""), "Atomic group", "plain group"),
         (regex(0, r"a++b", ""), "Possessive", "drop the +"),
-        (regex(0, r"(a)(?(1)b|c)", ""), "onditional", "both branches"),
+        (regex(0, r"(a)(?(1)b|c)", ""), "Conditional", "both branches"),
         (regex(0, "(*UTF8)é", ""), "control verb", "flags i, m, s, u"),
         (regex(0, "a\0b", ""), "NUL", r"\x00"),
-        (regex(0, "(x{1,1000}y{1,1000}){1,500}", ""), "", "lower"),
+        (regex(0, "a{1,40000}", ""), "too large", "lower its repeat counts"),
+        (regex(0, "a(*PRUNE)b", ""), "control verb", "flags i, m, s, u"),
+        (regex(0, "$a", ""), "end anchors", "end of the pattern"),
         (literal(0, &[b'-'; 20_000]), "length exceeds", "split the pattern"),
     ];
     for (faulty, reason_part, advice_part) in cases {

@@ -1,4 +1,5 @@
 //! Undoing JSON escapes, against serde_json where the text is a valid JSON string.
+#![cfg(test)]
 
 use std::ops::ControlFlow;
 

@@ -1,4 +1,5 @@
 //! Any split of any byte stream gives the same events.
+#![allow(clippy::unwrap_used)]
 
 use proptest::prelude::*;
 use wsi_ws::{

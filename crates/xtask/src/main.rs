@@ -1,1 +1,63 @@
-fn main() {}
+//! The project's own commands: `cargo xtask demo`, `cargo xtask test` and what they are made of.
+
+mod bench;
+mod demo;
+mod fuzz;
+mod run;
+mod setup;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Build the inspector, start it before an echo server, and show what becomes of good and bad messages
+    Demo {
+        /// End after the messages instead of staying up
+        #[arg(long)]
+        once: bool,
+    },
+    /// Run every test: Rust, fuzz targets for 10 seconds each, and real clients against real servers
+    Test,
+    /// Install the system packages that a build needs
+    Setup,
+    /// Fuzz each target for some minutes
+    Fuzz {
+        #[arg(long, default_value_t = 1)]
+        minutes: u64,
+        /// Only this target
+        #[arg(long)]
+        target: Option<String>,
+    },
+    /// Measure: `relay` beside HAProxy, `stages` of the pipeline, `idle` connections
+    Bench {
+        #[arg(value_enum, default_value_t = bench::What::Relay)]
+        what: bench::What,
+    },
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Demo { once } => demo::demo(once),
+        Command::Test => test::test(),
+        Command::Setup => setup::for_tests(),
+        Command::Fuzz { minutes, target } => fuzz::fuzz(minutes * 60, target.as_deref()),
+        Command::Bench { what } => bench::bench(what),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -146,8 +146,30 @@ fn start(options: &CompareOptions, echo: &Echo, folder: &std::path::Path) -> Res
         Ok(Contestant { relay, url, process })
     };
     let mut contestants = launches.into_iter().map(contestant).collect::<Result<Vec<_>, Error>>()?;
+    if let Some(inspector) =
+        contestants.iter().find(|each| each.relay == Relay::Inspector && options.config.is_none())
+    {
+        prove_inspection(inspector)?;
+    }
     contestants.push(Contestant { relay: Relay::Direct, url: echo.url(), process: None });
     Ok(contestants)
+}
+
+/// What is not inspected is cheap: a message that is no order must be refused before anything is measured.
+fn prove_inspection(contestant: &Contestant) -> Result<(), Error> {
+    let outcome = run(&RunOptions {
+        url: contestant.url.clone(),
+        connections: 1,
+        payload: PayloadKind::Text,
+        warmup: Duration::ZERO,
+        ..RunOptions::default()
+    });
+    match (outcome, &contestant.process) {
+        (Err(Error::Closed { messages: 0, .. }), _) => Ok(()),
+        (Err(error), _) => Err(error),
+        (Ok(_), Some(process)) => Err(process.failed("let a message pass that its schema forbids")),
+        (Ok(_), None) => Ok(()),
+    }
 }
 
 fn rounds(options: &CompareOptions, contestants: &[Contestant]) -> Result<CompareReport, Error> {

@@ -47,12 +47,12 @@ def test_the_message_after_the_burst_closes_with_1008(opened):
 
 
 def test_the_byte_limit_closes_with_1008(opened):
-    inspector, pair = opened("bytes-per-second 10000; messages-per-second 100000; burst 100000")
-    pair.client.queue(numbered(pair.client, 100, 1000))
+    inspector, pair = opened("bytes-per-second 200000; messages-per-second 100000; burst 100000")
+    pair.client.queue(numbered(pair.client, 1000, 1000))
     assert pair.exchange()
     passed = pair.server.heard.payloads
     assert passed == [b"%01000d" % n for n in range(len(passed))]
-    assert 5 <= len(passed) <= 60, "about the bytes of one second"
+    assert 100 <= len(passed) <= 600, "about the bytes of one second"
     assert pair.client.heard.close_code == 1008
     [verdict] = inspector.verdicts_of(pair.client.local_address)
     assert verdict["rule"].startswith("rate-limit-1")

@@ -95,9 +95,9 @@ pub(super) const RULES: &[BuiltinRule] = &[
         concat!(
             start!(),
             prefix!(),
-            r"(?:uname\s+-[a-z]|ps\s+(?:aux|-?e[fl]|-[a-z])|netstat\s+-[a-z]|id\s+-[a-z]|sudo\s+(?:-\w|su\s)",
-            r"|net\s+(?:user|localgroup)\b[^\n;|&]*/(?:add|delete|domain)",
-            r"|rm\s+-[a-z]*[rf]|ch(?:mod|own|grp)\s+(?:-\w+\s+)*(?:[ugoa]*[+=-][rwxst]+|[0-7]{3,4}|\w+:\w+)\s+\S",
+            r"(?:uname\s+-[a-z]|ps (?:aux|-?e[fl]|-[a-z])|netstat\s+-[a-z]|id -[a-z]|sudo\s+(?:-\w|su(?:\s|$|[\x22']))|shutdown\s+[-/]\w|su\s+(?:root|-)|scp\s+/|ssh\s+\S+@|find\s+\S+\s[^;|&\n]*-(?:exec|delete)",
+            r"|net\s+(?:user|localgroup)\b[^\n;|&]*/(?:add|delete|domain)|net\s+user\s*(?:$|[\x22'])",
+            r"|rm -[a-z]*[rf]|ch(?:mod|own|grp)\s+(?:-\w+\s+)*(?:[ugoa]*[+=-][rwxst]+|[0-7]{3,4}|\w+:\w+)\s+\S",
             r"|mkfifo\s+\S|mknod\s+/|dd\s+if=|kill(?:all)?\s+-\d|crontab\s+-[lre]|useradd\s+-?\w)",
         ),
     ),
@@ -123,7 +123,7 @@ pub(super) const RULES: &[BuiltinRule] = &[
         concat!(
             start!(),
             prefix!(),
-            r"(?:(?:python[\d.]*|perl|ruby|php|node|lua)\s+-[ecr]\s*\S|(?:ba|z|k|da|c|tc|a)?sh\s+-[ci]\s|bash\s*<",
+            r"(?:(?:python[\d.]*|perl|ruby|php|node|lua)(?:\s+-\w+)*\s+-[ecr]\s*\S|(?:ba|z|k|da|c|tc|a)?sh\s+-[ci]\s|bash\s*<",
             r"|(?:powershell|pwsh)(?:\.exe)?\s+[-/]\w|cmd(?:\.exe)?\s+/[ckr]\s|certutil(?:\.exe)?\s+-\w",
             r"|echo\s+[^;|&\n]{0,32}(?:\$\(|\$\{|`)|(?:echo|printf)\s+[^|&\n>]*>{1,2}\s*[/.~\w])",
         ),
@@ -133,7 +133,11 @@ pub(super) const RULES: &[BuiltinRule] = &[
     // x; ls at the end of a value: `ls` is no word of any prose.
     rule(
         "command-injection/list-files",
-        concat!(r"(?:;|&&?|\|\|?)\s*", prefix!(), r#"(?:ls(?:\s*(?:$|["'`#)])|\s+(?:-[a-z]|/))|find\s+/\s)"#),
+        concat!(
+            r"(?:;|&&?|\|\|?)\s*",
+            prefix!(),
+            r#"(?:ls(?:\s*(?:$|["'`#)])|\s+(?:-[a-z]|/))|find\s+/\s)|[&|]\s*dir\s*(?:$|["'])"#
+        ),
     ),
     // A value that starts with a separator is no text: "; id".
     rule(
@@ -143,6 +147,19 @@ pub(super) const RULES: &[BuiltinRule] = &[
     rule(
         "command-injection/leading-separator-alone",
         concat!(r"^\s*(?:;|\|\|?|&&|\n)\s*", short_command!(), r"\s*(?:$|[;&#])"),
+    ),
+    // The same for commands with words behind them that would be English elsewhere: "; echo x".
+    rule(
+        "command-injection/leading-separator-command",
+        concat!(
+            r#"(?:^|")(?:; ?|&&? ?|\|\| ?)"#,
+            prefix!(),
+            r#"(?:(?:echo|printf|set|export|passwd|su|ssh|sleep|kill|touch|mkdir|python\d?|perl|php|bash|sh|nc|curl|wget)\s+[\w\x22'$/.-]|reboot|poweroff)"#
+        ),
+    ),
+    rule(
+        "command-injection/after-host-name",
+        concat!(r"[\w-]\.[a-z]{2,6}\s?(?:;|\|\|?|&&?)\s?", short_command!(), r"\s*(?:$|[\x22';&#])"),
     ),
     // An address or host, then a command on the same line or the next: the classic ping form.
     rule(
@@ -176,7 +193,7 @@ pub(super) const RULES: &[BuiltinRule] = &[
             r"\$\(\s*",
             prefix!(),
             r"(?:(?:whoami|id|uname|ls|ps|ifconfig|ipconfig|env|printenv|hostname)\s*(?:-\w+\s*)?\)(?:[^.\[\w]|$)|(?:whoami|uname|id)\)\w",
-            r"|(?:sleep|printf|awk|sed|rev|tr|wc|id|hostname)\s+[\w'\x22/.$-]|cat\s*<?\s*[\w./~*])",
+            r"|(?:sleep|printf|awk|sed|rev|tr|wc|id|hostname|echo)\s+[\w'\x22/.$-]|cat\s*<?\s*[\w./~*])",
         ),
     ),
     // user`whoami`, and `whoami`.evil.example: backticks grown into a word.
@@ -221,7 +238,7 @@ pub(super) const RULES: &[BuiltinRule] = &[
             "mi|whoam",
             empty!(),
             r#"i|w'h'o'a'm'i|w"h"o"a"m"i|who\$\(\)ami|c\\+at\s|wh\\+oami|who\\+ami|w\\+ho\\?am\\?i)"#,
-            r"|/e(?:''|\x22\x22|\\|\$[@*])tc/|/etc/p(?:''|\x22\x22|\\|a(?:''|\x22\x22|\\))+\w+|/\?{3}/\w{0,3}\?[\w?]*",
+            r"|/e(?:''|\x22\x22|\\|\$[@*])tc/|/etc/p(?:''|\x22\x22|\\|a(?:''|\x22\x22|\\))+\w+|/\?{3}/\w{0,3}\?[\w?]*|/bin/\w*\?\w*\s",
         ),
     ),
     // Files that only an attacker has displayed.
@@ -257,7 +274,7 @@ pub(super) const RULES: &[BuiltinRule] = &[
     // A shell started for one command.
     rule(
         "command-injection/shell",
-        r"/bin/(?:ba|z|k|da|c|tc|a)?sh\b[\x22',\s\\]{1,8}-[ci]\b|\b(?:ba|z|k|da)?sh\s+-i\s*(?:>|<|&|\d>)|/bin/busybox\s+\w",
+        r"/bin/(?:ba|z|k|da|c|tc|a)?sh\b[\x22',\s\\]{1,8}-[ci]\b|\b(?:ba|z|k|da)?sh\s+-i\s*(?:>|<|&|\d>)|/bin/busybox\s+\w|(?:exec|system|popen)[\s(\x22'\\]+/bin/(?:ba|da|z|k)?sh",
     ),
     // A shell tied to a socket.
     rule(
@@ -275,8 +292,8 @@ pub(super) const RULES: &[BuiltinRule] = &[
             r"\b(?:powershell|pwsh)(?:\.exe)?\b[^\n;|]*\s[-/](?:e|ec|en|enc|enco\w{0,10})\s+[\x22'\\]?[a-z0-9+/=]{8,}",
             r"|\b(?:powershell|pwsh)(?:\.exe)?\b[^\n;|]*\s[-/](?:w|win\w{0,9})\s+(?:h\w{0,5}|1)\b",
             r"|\b(?:powershell|pwsh)(?:\.exe)?\s[^\n;|]*[-/](?:c|command)\s+[\x22'\\&{(]*\s*(?:iex|iwr|invoke-|whoami|get-|start-|\(?new-object|\$\w)",
-            r"|\b(?:iex|invoke-expression)\b[^\n]*(?:downloadstring|new-object|invoke-webrequest|iwr|irm|frombase64string)",
-            r"|net\.webclient\)?\s*\.\s*download(?:string|file|data)\s*\(|\b(?:iwr|irm|invoke-webrequest)\b[^\n|]+\|\s*(?:iex|invoke-expression)\b",
+            r"|(?:iex[\s(]|invoke-expression)[^\n]*(?:downloadstring|new-object|invoke-webrequest|iwr|irm|frombase64string)",
+            r"|net\.webclient\)?\s*\.\s*download(?:string|file|data)\s*\(|(?:iwr\s|[\s(]irm\s|invoke-webrequest)[^\n|]+\|\s*(?:iex|invoke-expression)\b",
         ),
     ),
     // cmd /c, and Windows' own programs that download and run.
@@ -293,7 +310,7 @@ pub(super) const RULES: &[BuiltinRule] = &[
     rule(
         "command-injection/code-to-shell",
         concat!(
-            r"__import__\s*\(\s*\\?['\x22](?:os|subprocess|pty)\\?['\x22]\s*\)\s*\.\s*\w+\s*\(|\bruntime\s*\.?\s*getruntime\s*\(\s*\)\s*\.\s*exec\s*\(",
+            r"__import__\s*\(\s*\\?['\x22](?:os|subprocess|pty)\\?['\x22]\s*\)\s*\.\s*\w+\s*\(|\bruntime\s*\)?\s*\.?\s*getruntime\s*\(\s*\)\s*\.\s*exec\s*\(",
             r"|require\s*\(\s*\\?['\x22`](?:node:)?child_process\\?['\x22`]\s*\)\s*\.\s*(?:exec|spawn|fork)\w*\s*\(|\bnew\s+processbuilder\s*\([^)]*(?:/bin/|cmd|sh\b|bash)",
             r"|\b(?:system|shell_exec|passthru|popen|proc_open)\s*\(\s*(?:\\?['\x22]\s*(?:cat|ls|id|whoami|uname|curl|wget|nc|bash|sh|ping|rm)\b|\$_(?:get|post|request|cookie))",
         ),

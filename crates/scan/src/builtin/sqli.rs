@@ -138,23 +138,12 @@ macro_rules! probe {
 }
 
 /// What makes `select` SQL and not English.
+#[rustfmt::skip]
 macro_rules! select_list {
     () => {
         concat!(
-            r"(?:\*|@@?\w|null\b|(?:distinct|top",
-            sp!(),
-            r"\d+)",
-            sp!(),
-            r"\w|\w+",
-            os!(),
-            r"\(|[\w.@]+",
-            os!(),
-            r",|",
-            r#"\d+"#,
-            os!(),
-            r#"(?:,|--|\#|/\*|;|\)|$|["'])|\d+"#,
-            sp!(),
-            r"from\b|n?'[^']*'|0x[\da-f]{2}|\()",
+            r"(?:\*|@@?\w|null\b|(?:distinct|top", sp!(), r"\d+)", sp!(), r"\w|\w+", os!(), r"\(|[\w.@]+", os!(), r"(?:,|\|\|)|",
+            r"\d+", os!(), r#"(?:,|--|\#|/\*|;|\)|$|["'])|\d+"#, sp!(), r"from\b|n?'[^']*'|0x[\da-f]{2}|\()",
         )
     };
 }
@@ -168,10 +157,17 @@ pub(super) const RULES: &[BuiltinRule] = &[
     )),
     // 1 OR 1=1: no quote to break out of; so only equal constants count, after a number that starts a value.
     rule("sqli/tautology-number", concat!(
-        r"(?:[^=\d.\s]|^|[a-z_\]]=)\s*-?\d+[\s)]*(?:[\s+/)]|\*/)or[\s+/(!*](?:", space!(), r"|[(!~*/-])*(?:", same_number!(), r"|",
+        r"(?:[^=\d.\s]|^|[a-z_\]]\s?=)\s*-?\d+[\s)]*(?:[\s+/)]|\*/)or[\s+/(!*](?:", space!(), r"|[(!~*/-])*(?:", same_number!(), r"|",
         r#"'[^'"\n]{0,2}'\s*=\s*'[^'"\n]{0,2}(?:$|['"])|true(?:\W|$))"#,
     )),
     rule("sqli/tautology-number-bars", concat!(r"[\d)]\s*\|\|\s*\(?", same_number!())),
+    // x' OR col LIKE '%: with the broken-out quote in the first word of a value, a comparison of anything will do.
+    rule("sqli/condition-in-first-word", concat!(
+        r#"(?:^|["=])[\w@.-]{0,32}'[\s)]*[\s)/](?:or|and)[\s(/]"#, os!(), r"(?:n?'[^'\n]*'[\s)]*(?:=|<>|!=|like|>|<)[\s(]*n?'|",
+        r"[\w.]+\s*(?:=\s*'|\slike\s+'[%_]|\sis\s+(?:not\s+)?null))",
+    )),
+    // 1 AND 5506=5506: larger numbers than prose compares, without spaces.
+    rule("sqli/tautology-large-number", r"\d[\s)]*[\s+)](?:and|or)[\s+]\(?\d{3,5}=\d{3,5}"),
     // id=1 AND 1=2: probing a URL parameter.
     rule("sqli/boolean-probe", r"[a-z_\]]=-?\d+[ +)]*[ +](?:or|and|xor)[ +]\(*\d+\s?(?:=|<|>|<>|!=)\s?\d"),
     // ... 1=1 -- : a true condition with the rest cut off.
@@ -181,11 +177,11 @@ pub(super) const RULES: &[BuiltinRule] = &[
     // A second result set.
     rule("sqli/union-select", concat!(
         // Here line comments count as spaces too.
-        r"\bunion(?:", space!(), r"|\(|--[^\n]*\n|\#[^\n]*\n)+(?:",
-        r"(?:all|distinct|distinctrow)(?:", space!(), r"|\(|--[^\n]*\n|\#[^\n]*\n)+select\b",
-        r"|select", os!(), select_list!(),
-        r"|select", sp!(), r"[\w.@]+", sp!(), r"from", sp!(), r"[\w\x60\[\x22.]+)",
+        r"\bunion(?:", space!(), r"|\(|--[^\n]*\n|\#[^\n]*\n)+(?:(?:all|distinct|distinctrow)(?:", space!(), r"|\(|--[^\n]*\n|\#[^\n]*\n)+)?",
+        r"select(?:", os!(), select_list!(), r"|", sp!(), r"[\w.@]+", sp!(), r"from", sp!(), r"[\w\x60\[\x22.]+)",
     )),
+    // Keywords broken by comments, as some filters strip them.
+    rule("sqli/broken-keyword", r"un/\*[^*]*\*/ion|uni/\*[^*]*\*/on|se/\*[^*]*\*/lect|sel/\*[^*]*\*/ect|sele/\*[^*]*\*/ct"),
     // MySQL runs what stands in versioned comments: /*!50000UNION*/.
     rule("sqli/versioned-comment",
         r"/\*!\d{5,6}\s*[a-z(]|/\*!\s*(?:union|select|or|and|from|where|concat|all|order|group)\s*\*/"),
@@ -207,7 +203,7 @@ pub(super) const RULES: &[BuiltinRule] = &[
         r"|update", sp!(), r"[\w.\x60\[\]]+", sp!(), r"set", sp!(), r"[\w.\x60\[\]]+", os!(), r"=",
         r"|select", sp!(), r"(?:\*|[\w.@]+(?:", os!(), r",", os!(), r"[\w.@]+)*)", sp!(), r"from", sp!(), r"[\w.]+", os!(), r"(?:--|\#|/\*|;|where\b[^\n\x22]*[=<>]|limit\b)",
         r"|select", sp!(), r"(?:\*", sp!(), r"from|pg_sleep|sleep|benchmark|load_file|version|user|database)\b",
-        r"|declare", sp!(), r"@\w|shutdown", sp!(), r"with", sp!(), r"nowait|exec(?:ute)?", sp!(), r"(?:master|xp_|sp_|\(|@)",
+        r"|declare", sp!(), r"@\w|shutdown", sp!(), r"with", sp!(), r"nowait|exec(?:ute)?(?:", sp!(), r"(?:master|xp_|sp_|@)|", os!(), r"\(", os!(), r"['@])",
         r"|alter", sp!(), r"(?:table|user|login)", sp!(), r"\w+", sp!(), r"(?:add|drop|modify|identified|with|rename)\b",
         r"|truncate", sp!(), r"table", sp!(), r"\w+|create", sp!(), r"(?:user|login)", sp!(), r"\w+", sp!(), r"(?:identified|with))",
     )),

@@ -54,7 +54,7 @@ pub(super) const RULES: &[BuiltinRule] = &[
         concat!(
             r"\b(?:href|src|action|data|poster|background|codebase|from|to|values|content|url|dynsrc|lowsrc|folder)",
             r#"\s*=[\s"'`\\\x00-\x20]*(?:\d+;\s*url\s*=\s*)?"#,
-            r"(?:j\s*a\s*v\s*a|v\s*b|l\s*i\s*v\s*e)\s*s\s*c\s*r\s*i\s*p\s*t\s*:",
+            r"(?:j\s*a\s*v\s*a|v\s*b|l\s*i\s*v\s*e)\s*s\s*c\s*r\s*i\s*p\s*t\s*(?::|&colon;|&\#)",
         ),
     ),
     // A script URL as a JSON value or a Markdown link, told from a title by the call without a space.
@@ -106,7 +106,7 @@ pub(super) const RULES: &[BuiltinRule] = &[
         "xss/encoded-code",
         concat!(
             r"\b(?:eval|settimeout|setinterval|function|execscript)\s*\(\s*(?:window\.|self\.|top\.)?",
-            r"(?:atob|unescape|decodeuri(?:component)?|string\.fromcharcode|location\b|name\s*\)|document\.)",
+            r"(?:atob|unescape|decodeuri(?:component)?|string\.fromcharcode|location\b|name\s*\)|document\.|['\x22][^'\x22]*['\x22]\s*(?:\+|\)\s*\()|['\x22](?:alert|prompt|confirm|eval)\()",
         ),
     ),
     // A string spelled as character codes, to hide its words.
@@ -119,13 +119,13 @@ pub(super) const RULES: &[BuiltinRule] = &[
     // The Function constructor by way of any object: sandbox escapes of templates, JSFuck.
     rule(
         "xss/function-constructor",
-        r#"constructor\s*(?:\.\s*|\[\s*["'`])constructor["'`\]\s]*\(|\]\s*\[\s*["'`](?:filter|map|find|sort|constructor)["'`]\s*\]\s*(?:\[|\.constructor)|\{\{[^}]*constructor[^}]*\("#,
+        r#"constructor\s*(?:\.\s*|\[\s*["'`])constructor["'`\]\s]*\(|\]\s*\[\s*["'`](?:filter|map|find|sort|constructor)["'`]\s*\]\s*(?:\[|\.constructor)|\{\{[^}]*constructor[^}]*\(|\$\{\s*(?:alert|prompt|confirm|eval)\s*\("#,
     ),
     // Breaking out of a JavaScript string: ';alert(1)//  '-alert(1)-'
     rule(
         "xss/string-breakout",
         concat!(
-            r#"["'`]\s*[;})\]]*\s*(?:;|\}|%0a|\n)\s*(?:alert|prompt|confirm|eval|fetch|import)\s*[(`][^()`]*(?:\([^()]*\))?[)`]\s*;?\s*(?://|<!--|/\*|\{)"#,
+            r#"["'`]\s*[;})\]]*\s*(?:;|\}|%0a|\n)\s*(?:alert|prompt|confirm|eval|fetch|import)\s*[(`][^()`]*(?:\([^()]*\))?[)`]\s*;?\s*(?://|<!--|/\*|\{)|["'`];(?:alert|prompt|confirm|eval)\([^()]*\);?["'`]"#,
             r#"|["'`]\s*(?:[-*^|&%/]|\|\||&&|\?\?)\s*(?:alert|prompt|confirm|eval)\s*[(`][^()`]*[)`]\s*(?:[-*^|&%/]|//|\|\||&&)"#,
             r#"|["'`]\s*\+\s*(?:alert|confirm|eval)\s*[(`][^()`]*[)`]\s*\+\s*["'`]"#,
         ),

@@ -1,0 +1,38 @@
+//! `cargo xtask test`: everything that can fail.
+
+use crate::{
+    demo::build_release,
+    fuzz,
+    run::{Result, cargo, command, root, run, target},
+    setup,
+};
+
+/// How long each fuzz target runs.
+const FUZZ_S: u64 = 10;
+
+pub(crate) fn test() -> Result {
+    setup::for_tests()?;
+    build_release()?;
+    run(cargo().args(["test", "--workspace", "--quiet"]))?;
+    fuzz::fuzz(FUZZ_S, None)?;
+    run(command(target().join("release/websocket-inspector")).args(["demo", "--once"]))?;
+    end_to_end()
+}
+
+/// Real clients and servers, in Python and Node, against the binary that a user would run.
+fn end_to_end() -> Result {
+    let suite = root().join("crates/appliance/tests/e2e");
+    let venv = target().join("e2e-venv");
+    if !venv.join("bin/python").exists() {
+        run(command("python3").args(["-m", "venv"]).arg(&venv))?;
+    }
+    let python = venv.join("bin/python");
+    run(command(&python)
+        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"])
+        .arg(suite.join("requirements.txt")))?;
+    run(command("npm").args(["install", "--no-audit", "--no-fund", "--silent"]).current_dir(&suite))?;
+    run(command(&python)
+        .args(["-m", "pytest", "-q"])
+        .arg(&suite)
+        .env("WSI_BINARY", target().join("release/websocket-inspector")))
+}
