@@ -197,6 +197,8 @@ fn all_patterns() -> Result<Vec<Pattern>, Box<dyn Error>> {
 struct Verdicts(u64);
 
 impl EventSink for Verdicts {
+    fn policy_chosen(&mut self, _: usize) {}
+
     fn event(&mut self, event: Event<'_>) {
         self.0 += u64::from(matches!(event, Event::Verdict(_)));
     }

@@ -47,13 +47,15 @@ impl Plan {
     /// # Errors
     /// The first rule that can't be compiled.
     pub fn of(configuration: Configuration) -> Result<Self, Box<dyn Error>> {
-        let Configuration { settings, ruleset, warnings } = configuration;
-        let engines = ruleset
-            .policies
-            .iter()
-            .enumerate()
-            .map(|(index, policy)| Engine::compile(policy, index).map(Arc::new))
-            .collect::<Result<Vec<_>, _>>()?;
+        let Configuration { settings, ruleset, warnings, places } = configuration;
+        let mut engines = Vec::new();
+        for (index, policy) in ruleset.policies.iter().enumerate() {
+            let engine = Engine::compile(policy, index).map_err(|error| {
+                let (policy, rule) = error.place();
+                places.mistake(policy, rule, error.to_string(), "correct it, or remove it")
+            })?;
+            engines.push(Arc::new(engine));
+        }
         let cpus = cpus(&settings.runtime.shards)?;
         Ok(Self { settings, engines, warnings, routes: ruleset.routes, cpus })
     }

@@ -1,5 +1,6 @@
 //! What is wrong with a configuration, and where.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -146,6 +147,23 @@ pub(crate) struct Findings {
     mistakes: Vec<Mistake>,
     omitted: usize,
     warnings: Vec<Warning>,
+    places: Places,
+}
+
+/// Where each rule stands, for mistakes that only its compilation finds.
+#[derive(Clone, Debug, Default)]
+pub struct Places {
+    /// By policy and rule, as `guard` and `content-filter-1/block-patterns-2`.
+    rules: HashMap<(String, String), Place>,
+}
+
+impl Places {
+    /// The report of a mistake in `rule` of `policy`; without a place where the rule is not known.
+    pub fn mistake(&self, policy: &str, rule: &str, message: String, help: &str) -> ConfigError {
+        let place = self.rules.get(&(policy.to_owned(), rule.to_owned())).cloned();
+        let mistake = Mistake { message: clipped(message), help: help.to_owned(), place };
+        ConfigError { mistakes: vec![mistake], omitted: 0 }
+    }
 }
 
 impl Findings {
@@ -156,7 +174,14 @@ impl Findings {
             mistakes: Vec::new(),
             omitted: 0,
             warnings: Vec::new(),
+            places: Places::default(),
         }
+    }
+
+    /// Remembers where a rule stands.
+    pub(crate) fn rule(&mut self, policy: &str, rule: String, span: SourceSpan) {
+        let place = Place { source: Arc::clone(&self.source), span: self.original(span) };
+        self.places.rules.insert((policy.to_owned(), rule), place);
     }
 
     /// From here on spans are those of the rewritten text.
@@ -187,12 +212,12 @@ impl Findings {
         }
     }
 
-    pub(crate) fn into_warnings(mut self) -> Result<Vec<Warning>, ConfigError> {
+    pub(crate) fn into_warnings(mut self) -> Result<(Vec<Warning>, Places), ConfigError> {
         if !self.mistakes.is_empty() {
             return Err(self.into_error());
         }
         self.warnings.sort_by_key(|warning| (warning.line, warning.column));
-        Ok(self.warnings)
+        Ok((self.warnings, self.places))
     }
 
     pub(crate) fn into_error(mut self) -> ConfigError {

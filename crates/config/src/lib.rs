@@ -24,7 +24,7 @@ use std::path::Path;
 use wsi_policy::Ruleset;
 
 pub use crate::agent::KNOWN_RULE_SETS;
-pub use crate::diagnostics::{ConfigError, Mistake, Warning};
+pub use crate::diagnostics::{ConfigError, Mistake, Places, Warning};
 pub use crate::settings::{
     Admin, Audit, Listener, Payload, Runtime, Server, Settings, Shards, TrustedProxy, Upstream,
 };
@@ -44,6 +44,7 @@ pub struct Configuration {
     pub ruleset: Ruleset,
     /// What is allowed but deserves a look.
     pub warnings: Vec<Warning>,
+    pub places: Places,
 }
 
 /// Reads and checks the file at `path`.
@@ -96,8 +97,8 @@ pub fn parse(name: &str, text: &str, base: &Path) -> Result<Configuration, Confi
         audit: outlets::read_audit(root, &mut findings),
         admin: outlets::read_admin(root, &mut findings),
     };
-    let warnings = findings.into_warnings()?;
-    Ok(Configuration { settings, ruleset: Ruleset { policies, routes }, warnings })
+    let (warnings, places) = findings.into_warnings()?;
+    Ok(Configuration { settings, ruleset: Ruleset { policies, routes }, warnings, places })
 }
 
 fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {

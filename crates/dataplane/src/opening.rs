@@ -29,12 +29,13 @@ impl Connection {
                 Place { routes, engines, client: self.origin.client.ip(), is_full: self.is_over_limit };
             let mut sink = AuditSink { sender: audit, origin: self.origin };
             let mut context = Context { now_ns: *now_ns, worker, sink: &mut sink };
-            match upgrade.handle_request(&scratch[..size], place, &mut context) {
+            let step = upgrade.handle_request(&scratch[..size], place, &mut context);
+            self.origin = sink.origin;
+            match step {
                 RequestStep::More => {}
                 RequestStep::Refused(answer) => return self.refuse(&answer, core),
                 RequestStep::Connect { upstream, request } => {
                     let upgrade = std::mem::take(&mut **upgrade);
-                    self.origin.policy = upgrade.engine().map(|engine| engine.index() as u16);
                     let timeout_ns = upgrade.engine().map_or(0, |engine| engine.handshake_timeout_ns());
                     let connecting = Connecting {
                         deadline_ns: self.accepted_ns.saturating_add(timeout_ns),

@@ -3,6 +3,7 @@
 use std::{
     io,
     net::TcpStream,
+    panic::{self, AssertUnwindSafe},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -165,12 +166,20 @@ impl Shard {
         }
     }
 
-    /// Lets a connection act, and buries it if that was its end.
+    /// Lets a connection act, and buries it if that was its end. A panic is a bug and ends this connection alone: nothing of
+    /// it was sent on, and whatever the core shares between connections is whole between two calls or is made anew.
     #[inline]
     fn with(&mut self, key: Key, act: impl FnOnce(&mut Connection, &mut Core)) {
         let Some(connection) = self.table.find(key) else { return };
-        act(connection, &mut self.core);
-        if connection.is_done() {
+        let core = &mut self.core;
+        let result = panic::catch_unwind(AssertUnwindSafe(|| {
+            act(connection, core);
+            connection.is_done()
+        }));
+        if result.is_err() {
+            self.core.stats.panics += 1;
+        }
+        if result.unwrap_or(true) {
             self.remove(key);
         }
     }

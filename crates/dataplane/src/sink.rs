@@ -12,6 +12,10 @@ pub(crate) struct AuditSink<'a> {
 }
 
 impl EventSink for AuditSink<'_> {
+    fn policy_chosen(&mut self, policy: usize) {
+        self.origin.policy = u16::try_from(policy).ok();
+    }
+
     fn event(&mut self, event: Event<'_>) {
         if let Some(sender) = self.sender {
             sender.record(event, self.origin, wall_ns());

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use wsi_policy::{
     Action, ContentFilter, Direction, EventKind, EventSet, FailureMode, HandshakeRules, MessageTypes, Mode,
-    Pattern as PolicyPattern, Policy, RateLimit,
+    Pattern as PolicyPattern, Policy, RateLimit, Validation,
 };
 use wsi_ratelimit::Rate;
 use wsi_scan::{Database, Expression, Pattern, PatternId, RegexFlags};
@@ -93,16 +93,28 @@ pub(crate) struct SchemaPlan {
 /// Why a policy can't be compiled.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
-    #[error("agent \"{policy}\": {source}")]
-    Pattern { policy: String, source: wsi_scan::CompileError },
+    #[error("{source}")]
+    Pattern { policy: String, rule: String, source: Box<wsi_scan::CompileError> },
     #[error("agent \"{policy}\": {pattern}: unknown flag; use i, m, s or u")]
     Flags { policy: String, pattern: String },
     #[error("agent \"{policy}\": no built-in rule set is called \"{set}\"; there are {}", wsi_scan::builtin::NAMES.join(", "))]
     RuleSet { policy: String, set: String },
-    #[error("agent \"{policy}\": {source}")]
-    Schema { policy: String, source: json::SchemaError },
+    #[error("{source}")]
+    Schema { policy: String, rule: String, source: Box<json::SchemaError> },
     #[error("agent \"{policy}\": more than 65,000 rules; split them over several agents")]
     TooManyRules { policy: String },
+}
+
+impl EngineError {
+    /// The policy, and the rule of it, at fault.
+    pub fn place(&self) -> (&str, &str) {
+        match self {
+            Self::Pattern { policy, rule, .. } | Self::Schema { policy, rule, .. } => (policy, rule),
+            Self::Flags { policy, .. } | Self::RuleSet { policy, .. } | Self::TooManyRules { policy } => {
+                (policy, "")
+            }
+        }
+    }
 }
 
 impl Engine {
@@ -221,12 +233,14 @@ impl Compiler<'_> {
     }
 
     fn schemas(&self) -> Result<Vec<Arc<json::Schema>>, EngineError> {
-        let load = |path| {
-            json::Schema::load(path)
-                .map(Arc::new)
-                .map_err(|source| EngineError::Schema { policy: self.policy.name.clone(), source })
+        let load = |validation: &Validation| {
+            json::Schema::load(&validation.schema_path).map(Arc::new).map_err(|source| EngineError::Schema {
+                policy: self.policy.name.clone(),
+                rule: validation.name.clone(),
+                source: Box::new(source),
+            })
         };
-        self.policy.validations.iter().map(|validation| load(&validation.schema_path)).collect()
+        self.policy.validations.iter().map(load).collect()
     }
 
     /// Detect mode must be able to let a message pass that enforcing would have refused, so there the memory bound
@@ -301,8 +315,18 @@ impl Compiler<'_> {
             .zip(&chosen)
             .map(|(id, (expression, _))| Pattern { id: PatternId(id), expression: expression.clone() })
             .collect();
-        let database = Database::compile(&patterns)
-            .map_err(|source| EngineError::Pattern { policy: self.policy.name.clone(), source })?;
+        let database = Database::compile(&patterns).map_err(|source| {
+            let index = match &source {
+                wsi_scan::CompileError::Pattern { index, .. } => Some(*index),
+                wsi_scan::CompileError::Set { .. } => None,
+            };
+            let rule = index.and_then(|index| chosen.get(index)).map(|(_, pattern)| pattern.rule);
+            EngineError::Pattern {
+                policy: self.policy.name.clone(),
+                rule: rule.map_or_else(String::new, |rule| self.rules.name(rule).to_owned()),
+                source: Box::new(source),
+            }
+        })?;
         let rules: Vec<_> = chosen.iter().map(|(_, rule)| *rule).collect();
         let normalize_json = rules.iter().any(|rule| rule.normalize_json);
         Ok(Some(Arc::new(ScanPlan { database, rules, normalize_json })))

@@ -98,5 +98,8 @@ pub struct Totals {
 
 /// Receives events as they happen, on the shard: it must not wait.
 pub trait EventSink {
+    /// The upgrade has taken a route: what follows is under the policy with this [`Engine::index`](crate::Engine::index).
+    fn policy_chosen(&mut self, policy: usize);
+
     fn event(&mut self, event: Event<'_>);
 }

@@ -17,7 +17,7 @@ pub(crate) struct Half {
     pub ready: Option<Box<OwnedFrame>>,
     /// The sender has sent a close frame: what follows is not read (RFC 6455 section 5.5.1).
     pub is_closed: bool,
-    /// When the first fragment of the open message came.
+    /// When the first byte of what is not complete came, be it a message or a frame's header.
     pub message_began_ns: Option<u64>,
 }
 
@@ -36,5 +36,11 @@ impl Half {
             is_closed: false,
             message_began_ns: None,
         }
+    }
+
+    /// Starts the time of a message when a part of one has come, and stops it when nothing is open.
+    pub fn watch_the_clock(&mut self, now_ns: u64) {
+        let is_open = self.assembler.is_open() || !self.decoder.is_between_frames();
+        self.message_began_ns = if is_open { self.message_began_ns.or(Some(now_ns)) } else { None };
     }
 }

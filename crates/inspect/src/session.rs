@@ -147,6 +147,7 @@ impl Session {
                 Judged::Stop => break,
             }
         }
+        self.half(direction).watch_the_clock(context.now_ns);
         Step { consumed: input.len(), transmit: run.into() }
     }
 
@@ -260,13 +261,12 @@ impl Session {
                 return Judged::Stop;
             }
         };
+        if assembled != Assembled::Pending && !half.assembler.is_open() {
+            half.message_began_ns = None;
+        }
         let frame = 0..piece.payload.end;
         match assembled {
-            Assembled::Pending => {
-                let is_open = half.assembler.is_open();
-                half.message_began_ns = half.message_began_ns.or(is_open.then_some(context.now_ns));
-                Judged::Nothing
-            }
+            Assembled::Pending => Judged::Nothing,
             Assembled::InPlace(opcode) => {
                 let subject = Subject { direction, opcode, payload: &input[piece.payload.clone()] };
                 match self.inspect_message(subject, 1, context) {
@@ -299,7 +299,6 @@ impl Session {
         message: Message,
         context: &mut Context<'_, S>,
     ) -> Judged {
-        self.half(direction).message_began_ns = None;
         let subject = Subject { direction, opcode: message.opcode, payload: message.payload() };
         match self.inspect_message(subject, message.fragments, context) {
             Verdict::Allow(permit) => {

@@ -118,6 +118,7 @@ impl Upgrade {
         else {
             return RequestStep::Refused(refuse(None, Refusal::Route, Some(&request), context));
         };
+        context.sink.policy_chosen(engine.index);
         if end < head.len() || taken < input.len() {
             let engine = Some(&**engine);
             return RequestStep::Refused(refuse(engine, Refusal::EarlyData, Some(&request), context));

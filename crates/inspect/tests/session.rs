@@ -32,6 +32,8 @@ struct Told {
 }
 
 impl EventSink for Told {
+    fn policy_chosen(&mut self, _: usize) {}
+
     fn event(&mut self, event: Event<'_>) {
         match event {
             Event::Verdict(verdict) => {

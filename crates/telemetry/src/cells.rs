@@ -28,6 +28,8 @@ pub struct DataplaneStats {
     pub timeouts_handshake: u64,
     /// Audit records that found their queue full.
     pub audit_lost: u64,
+    /// Connections that ended because of a bug in this program.
+    pub panics: u64,
     /// Rounds of the shard's loop.
     pub turns: u64,
 }
@@ -48,7 +50,7 @@ struct PolicyCells {
     verdicts: Box<[[Counter; 2]]>,
 }
 
-const DATAPLANE_COUNTERS: usize = 15;
+const DATAPLANE_COUNTERS: usize = 16;
 const POLICY_COUNTERS: usize = 9;
 
 impl ShardCells {
@@ -146,6 +148,7 @@ impl DataplaneStats {
             pauses,
             timeouts_handshake,
             audit_lost,
+            panics,
             turns,
         } = self;
         [
@@ -163,6 +166,7 @@ impl DataplaneStats {
             pauses,
             timeouts_handshake,
             audit_lost,
+            panics,
             turns,
         ]
     }
@@ -183,6 +187,7 @@ impl DataplaneStats {
             pauses,
             timeouts_handshake,
             audit_lost,
+            panics,
             turns,
         ] = words;
         Self {
@@ -198,6 +203,7 @@ impl DataplaneStats {
             pauses,
             timeouts_handshake,
             audit_lost,
+            panics,
             turns,
         }
     }

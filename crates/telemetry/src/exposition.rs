@@ -138,6 +138,8 @@ fn write_connections(out: &mut String, stats: &DataplaneStats) {
         .sample(&[], stats.sessions_opened);
     Family::new(out, "wsi_sessions_closed_total", Kind::Counter, "Sessions that have ended.")
         .sample(&[], stats.sessions_closed);
+    let help = "Connections that ended because of a bug in this program; please report it.";
+    Family::new(out, "wsi_panics_total", Kind::Counter, help).sample(&[], stats.panics);
     let help = "Upgrades that were not complete in time.";
     Family::new(out, "wsi_handshake_timeouts_total", Kind::Counter, help)
         .sample(&[], stats.timeouts_handshake);

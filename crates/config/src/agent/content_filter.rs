@@ -2,30 +2,32 @@
 
 use kdl::KdlNode;
 use wsi_policy::CloseCode;
-use wsi_policy::{Action, ContentFilter, Directions, Limits};
+use wsi_policy::{Action, ContentFilter, Directions};
 
 use super::{limits, pattern, read_action, read_directions};
 use crate::diagnostics::Findings;
 use crate::document::Block;
-use crate::size;
 
 /// The built-in sets that `rules` may name.
 pub const KNOWN_RULE_SETS: [&str; 3] = ["xss", "sqli", "command-injection"];
 
 const DECODING_NOT_BUILT: &str = "remove it; \"json\" undoes the escapes of JSON strings, \"none\" nothing";
 
-pub(super) fn read_all(agent: Block<'_>, limits: &Limits, findings: &mut Findings) -> Vec<ContentFilter> {
+pub(super) fn read_all(policy: &str, agent: Block<'_>, findings: &mut Findings) -> Vec<ContentFilter> {
     let nodes = agent.nodes("content-filter").enumerate();
-    nodes.map(|(at, node)| read(node, format!("content-filter-{}", at + 1), limits, findings)).collect()
+    nodes.map(|(at, node)| read(policy, node, format!("content-filter-{}", at + 1), findings)).collect()
 }
 
-fn read(node: &KdlNode, name: String, limits: &Limits, findings: &mut Findings) -> ContentFilter {
+fn read(policy: &str, node: &KdlNode, name: String, findings: &mut Findings) -> ContentFilter {
     let block = Block::of(node);
     if ["block-patterns", "rules", "max-message-size"].into_iter().all(|own| block.node(own).is_none()) {
         let help = "add `block-patterns`, `rules` or `max-message-size`";
         findings.mistake(node.name().span(), "this `content-filter` blocks nothing", help);
     }
     let patterns = block.values("block-patterns").unwrap_or_default();
+    for (at, value) in patterns.iter().enumerate() {
+        findings.rule(policy, format!("{name}/block-patterns-{}", at + 1), value.span());
+    }
     let actions = [
         ("alert", Ok(Action::Alert)),
         ("redact", Err("use \"drop\" or \"close\"; a message passes whole or not at all")),
@@ -37,7 +39,7 @@ fn read(node: &KdlNode, name: String, limits: &Limits, findings: &mut Findings) 
         directions: read_directions(block, Directions::Both, findings),
         normalize_json: read_normalize(block, findings),
         action: read_action(block, CloseCode::POLICY_VIOLATION, &actions, findings),
-        message_size_max: read_size(block, limits, findings),
+        message_size_max: read_size(block, findings),
     }
 }
 
@@ -75,13 +77,6 @@ fn read_normalize(block: Block<'_>, findings: &mut Findings) -> bool {
     }
 }
 
-fn read_size(block: Block<'_>, limits: &Limits, findings: &mut Findings) -> Option<u64> {
-    let value = block.value("max-message-size")?;
-    let max = value.size(1..=limits::MESSAGE_SIZE_MAX, findings)?;
-    if max > limits.message_size_max {
-        let bound = size::display(limits.message_size_max);
-        let text = format!("no message gets so large: `limits {{ max-message-size }}` is {bound}");
-        findings.warning(value.span(), text);
-    }
-    Some(max)
+fn read_size(block: Block<'_>, findings: &mut Findings) -> Option<u64> {
+    block.value("max-message-size")?.size(1..=limits::MESSAGE_SIZE_MAX, findings)
 }

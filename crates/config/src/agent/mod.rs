@@ -35,9 +35,8 @@ fn read<'d>(node: &'d KdlNode, base: &Path, names: &mut HashSet<&'d str>, findin
     block.value("type").and_then(|value| value.choice(&[("websocket_inspector", Ok(()))], findings));
     let failure_modes = [("open", Ok(FailureMode::Open)), ("closed", Ok(FailureMode::Closed))];
     let modes = [("enforce", Ok(Mode::Enforce)), ("detect", Ok(Mode::Detect))];
-    let limits = limits::read(block, findings);
+    let name = document::own_name(node, names, findings);
     Policy {
-        name: document::own_name(node, names, findings),
         socket_path: read_transport(block, findings),
         events: read_events(block, findings),
         timeout_ms: block
@@ -47,10 +46,11 @@ fn read<'d>(node: &'d KdlNode, base: &Path, names: &mut HashSet<&'d str>, findin
         failure_mode: choose(block, "failure-mode", &failure_modes, findings).unwrap_or_default(),
         mode: choose(block, "mode", &modes, findings).unwrap_or_default(),
         handshake: handshake::read(block, findings),
-        limits,
-        validations: validation::read_all(block, base, findings),
+        limits: limits::read(block, findings),
+        validations: validation::read_all(&name, block, base, findings),
         rate_limits: rate_limit::read_all(block, findings),
-        content_filters: content_filter::read_all(block, &limits, findings),
+        content_filters: content_filter::read_all(&name, block, findings),
+        name,
     }
 }
 

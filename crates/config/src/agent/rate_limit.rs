@@ -10,8 +10,6 @@ use crate::document::{self, Block};
 const MESSAGES_MAX: u64 = 1_000_000;
 /// So that a bucket that counts in billionths of a byte still fits 64 bits.
 const BYTES_MAX: u64 = 16 << 30;
-/// The least burst of bytes by default: a burst below one message's size would never let that message pass.
-const BURST_BYTES_DEFAULT_MIN: u64 = 64 << 10;
 
 pub(super) fn read_all(agent: Block<'_>, findings: &mut Findings) -> Vec<RateLimit> {
     let nodes = agent.nodes("rate-limit").enumerate();
@@ -54,7 +52,7 @@ fn read_bytes(block: Block<'_>, findings: &mut Findings) -> Option<Rate> {
     let burst = block.value("burst-bytes").and_then(|value| value.size(1..=BYTES_MAX, findings));
     needs_rate(block, "burst-bytes", "bytes-per-second", findings);
     let per_second = block.value("bytes-per-second")?.size(1..=BYTES_MAX, findings)?;
-    Some(Rate { per_second, burst: burst.unwrap_or(per_second.max(BURST_BYTES_DEFAULT_MIN)) })
+    Some(Rate { per_second, burst: burst.unwrap_or(per_second) })
 }
 
 fn needs_rate(block: Block<'_>, burst: &'static str, rate: &'static str, findings: &mut Findings) {

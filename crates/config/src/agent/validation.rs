@@ -9,10 +9,21 @@ use super::{choose, read_action, read_directions};
 use crate::diagnostics::Findings;
 use crate::document::{Block, Value};
 
-pub(super) fn read_all(agent: Block<'_>, base: &Path, findings: &mut Findings) -> Vec<Validation> {
+pub(super) fn read_all(
+    policy: &str,
+    agent: Block<'_>,
+    base: &Path,
+    findings: &mut Findings,
+) -> Vec<Validation> {
     let nodes = agent.nodes("validation").enumerate();
     nodes
-        .filter_map(|(at, node)| read(Block::of(node), format!("validation-{}", at + 1), base, findings))
+        .filter_map(|(at, node)| {
+            let (block, name) = (Block::of(node), format!("validation-{}", at + 1));
+            if let Some(path) = block.value("schema-path") {
+                findings.rule(policy, name.clone(), path.span());
+            }
+            read(block, name, base, findings)
+        })
         .collect()
 }
 

@@ -32,7 +32,7 @@ pub(crate) fn scan(plan: &ScanPlan, payload: &[u8], worker: &mut Worker) -> Resu
                 rule: hit.rule.rule,
                 action: hit.rule.action,
                 at: Some(hit.end),
-                detail: String::new(),
+                detail: "matches a blocked pattern".to_owned(),
             };
             if hit.rule.action == Action::Alert { Ok(Some(finding)) } else { Err(Stop::Finding(finding)) }
         }

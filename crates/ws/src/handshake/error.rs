@@ -140,6 +140,8 @@ impl HandshakeError {
     /// The status that the client is told: 502 for a fault of the upstream, otherwise its own.
     pub const fn status(self) -> u16 {
         match self {
+            // RFC 6455 section 4.2.2: an origin that is not acceptable.
+            Self::OriginInvalid => 403,
             Self::MethodNotGet => 405,
             Self::TargetTooLong => 414,
             Self::NotAnUpgrade | Self::VersionUnsupported => 426,
@@ -173,7 +175,6 @@ impl HandshakeError {
             | Self::KeyInvalid
             | Self::KeyMissing
             | Self::LineEnd
-            | Self::OriginInvalid
             | Self::StartLine
             | Self::SubprotocolSyntax
             | Self::TargetInvalid => 400,
