@@ -203,7 +203,7 @@ fn every_value_reaches_its_place() {
         ]
     );
     let [first, second] = policy.rate_limits.as_slice() else { panic!() };
-    assert_eq!((first.messages, first.bytes), (None, Some(Rate { per_second: 100, burst: 65_536 })));
+    assert_eq!((first.messages, first.bytes), (None, Some(Rate { per_second: 100, burst: 100 })));
     assert_eq!((first.directions, first.action), (Directions::Both, Action::Drop));
     assert_eq!(second.messages, Some(Rate { per_second: 6, burst: 6 }));
     assert_eq!(second.bytes, Some(Rate { per_second: 1 << 20, burst: 5 }));

@@ -371,6 +371,16 @@ fn time_limits() {
     assert_eq!(wire.arrived(Direction::ToClient), [Got::Close(Some(1008))]);
     assert_eq!(wire.rules(), ["limits/message-timeout-ms"]);
 
+    // A header that does not end is a message that does not end, also right behind one that did.
+    let mut wire = Wire::new(&Policy { limits, ..policy() });
+    wire.now_ns = SECOND;
+    let sent = message(Direction::ToServer, "whole");
+    wire.read(Direction::ToServer, &[&sent[..], &sent[..1]].concat());
+    assert_eq!(wire.session.deadline_ns(), 4 * SECOND);
+    wire.now_ns = 2 * SECOND;
+    wire.read(Direction::ToServer, &sent[1..]);
+    assert_eq!(wire.session.deadline_ns(), 12 * SECOND);
+
     let mut wire = Wire::new(&Policy { limits, ..policy() });
     wire.time_passes(10 * SECOND);
     assert_eq!(wire.arrived(Direction::ToServer), [Got::Close(Some(1001))]);
