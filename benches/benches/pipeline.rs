@@ -3,7 +3,7 @@
 use std::{cell::Cell, error::Error, hint::black_box, io::Write, sync::Arc, time::Duration};
 
 use criterion::Criterion;
-use wsi_benches::{SCHEMA, SIZES, client_frame, empty_policy, order, policy};
+use wsi_benches::{SCHEMA, SIZES, client_frame, empty_policy, order, policy, policy_without_sets};
 use wsi_inspect::{Context, Engine, Event, EventSink, Session, Transmit, Worker};
 use wsi_policy::{Direction, Pattern as PolicyPattern, Policy};
 use wsi_ratelimit::{Bucket, Rate};
@@ -112,7 +112,8 @@ fn rate(criterion: &mut Criterion) {
 fn sessions(criterion: &mut Criterion) -> Outcome {
     let mut file = tempfile::NamedTempFile::new()?;
     file.write_all(SCHEMA.as_bytes())?;
-    session(criterion, "session-rules", &policy(file.path()))?;
+    session(criterion, "session-rules", &policy_without_sets(file.path()))?;
+    session(criterion, "session-rules-and-sets", &policy(file.path()))?;
     session(criterion, "session-empty", &empty_policy())
 }
 

@@ -88,6 +88,15 @@ pub fn policy(schema_path: &Path) -> Policy {
     }
 }
 
+/// The same without the built-in rule sets: schema, 200 patterns and rate limit.
+pub fn policy_without_sets(schema_path: &Path) -> Policy {
+    let mut policy = policy(schema_path);
+    for filter in &mut policy.content_filters {
+        filter.rule_sets.clear();
+    }
+    policy
+}
+
 /// No rules.
 pub fn empty_policy() -> Policy {
     Policy { name: "empty".to_owned(), timeout_ms: 60_000, ..Policy::default() }

@@ -1,5 +1,13 @@
 //! `cargo xtask bench`: the figures of the README.
 
+use std::{
+    fs,
+    net::{SocketAddr, TcpListener, TcpStream},
+    process::Child,
+    thread,
+    time::{Duration, Instant},
+};
+
 use clap::ValueEnum;
 
 use crate::{
@@ -19,19 +27,86 @@ pub(crate) enum What {
 }
 
 pub(crate) fn bench(what: What) -> Result {
-    setup::for_bench()?;
     match what {
-        What::Stages => run(cargo().args(["bench", "--package", "wsi-benches"])),
-        What::Relay => compare("relay"),
-        What::Idle => compare("idle"),
+        What::Stages => {
+            setup::for_build()?;
+            run(cargo().args(["bench", "--package", "wsi-benches"]))
+        }
+        What::Relay => {
+            setup::for_bench()?;
+            build()?;
+            let inspector = target().join("release/websocket-inspector");
+            run(loadtest().arg("compare").arg("--inspector").arg(inspector))
+        }
+        What::Idle => {
+            setup::for_build()?;
+            build()?;
+            idle()
+        }
     }
 }
 
-fn compare(_what: &str) -> Result {
+fn build() -> Result {
     build_release()?;
-    run(cargo().args(["build", "--release", "--package", "wsi-loadtest"]))?;
-    run(command(target().join("release/loadtest"))
-        .arg("compare")
-        .arg("--inspector")
-        .arg(target().join("release/websocket-inspector")))
+    run(cargo().args(["build", "--release", "--package", "wsi-loadtest"]))
+}
+
+fn loadtest() -> std::process::Command {
+    command(target().join("release/loadtest"))
+}
+
+/// Holds 9,000 connections open through one process; both of its sockets of each are idle.
+fn idle() -> Result {
+    let (front, backend) = (free_address()?, free_address()?);
+    let config = target().join("bench-idle.kdl");
+    fs::write(
+        &config,
+        format!(
+            r#"runtime {{ shards 1 }}
+listener "edge" {{ bind "{front}"; route "/*" upstream="echo" agent="guard" }}
+upstream "echo" {{ server "{backend}" }}
+agent "guard" {{
+    type "websocket_inspector"
+    events "ws_close"
+    rate-limit {{ messages-per-second 100; burst 200; bytes-per-second "1MiB" }}
+    content-filter {{ block-patterns "/exec\\(/"; max-message-size 65536 }}
+}}
+"#
+        ),
+    )?;
+    let _echo = Ended(loadtest().args(["echo", "--bind", &backend.to_string()]).spawn()?);
+    let mut inspector = command(target().join("release/websocket-inspector"));
+    let inspector = Ended(inspector.arg("run").arg("-c").arg(&config).spawn()?);
+    wait_for(backend)?;
+    wait_for(front)?;
+    let pid = inspector.0.id().to_string();
+    run(loadtest()
+        .args(["idle", "--connections", "9000", "--hold-s", "20", "--pid", &pid])
+        .args(["--url", &format!("ws://{front}/")]))
+}
+
+/// A process that does not outlive its purpose.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn free_address() -> Result<SocketAddr> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+}
+
+fn wait_for(address: SocketAddr) -> Result {
+    let started = Instant::now();
+    while started.elapsed() < Duration::from_secs(20) {
+        if TcpStream::connect(address).is_ok() {
+            return Ok(());
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    Err(format!("nothing listens on {address} after 20 s").into())
 }
