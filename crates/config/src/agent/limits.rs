@@ -11,7 +11,7 @@ const FRAGMENTS_MAX: u64 = 1 << 20;
 const MESSAGE_TIMEOUT_MS_MAX: u64 = 3_600_000;
 const IDLE_TIMEOUT_S_MAX: u64 = 2_592_000;
 /// Validation recurses, so that depth is bounded by the stack of a shard.
-const JSON_DEPTH_MAX: u64 = 512;
+const JSON_DEPTH_MAX: u64 = 128;
 
 pub(super) fn read(agent: Block<'_>, findings: &mut Findings) -> Limits {
     let default = Limits::default();
