@@ -214,6 +214,11 @@ impl Session {
         Some(OwnedFrame::own_close(close.code, close.reason, key))
     }
 
+    /// Somebody has begun to end the connection.
+    pub fn is_closing(&self) -> bool {
+        self.closing.is_some()
+    }
+
     /// Nothing more will be relayed in either direction.
     pub fn is_over(&self) -> bool {
         self.halves.iter().all(|half| half.is_closed && half.ready.is_none())

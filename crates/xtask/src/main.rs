@@ -5,6 +5,7 @@ mod demo;
 mod fuzz;
 mod run;
 mod setup;
+mod sim;
 mod test;
 
 use std::process::ExitCode;
@@ -38,6 +39,13 @@ enum Command {
         #[arg(long)]
         target: Option<String>,
     },
+    /// Play connections in virtual time, from a seed; without one, from a seed that was not tried before
+    Sim {
+        #[arg(long)]
+        seed: Option<u64>,
+        #[arg(long, default_value_t = 1)]
+        count: u64,
+    },
     /// Measure: `relay` beside HAProxy, `stages` of the pipeline, `idle` connections
     Bench {
         #[arg(value_enum, default_value_t = bench::What::Relay)]
@@ -51,6 +59,7 @@ fn main() -> ExitCode {
         Command::Test => test::test(),
         Command::Setup => setup::for_tests(),
         Command::Fuzz { minutes, target } => fuzz::fuzz(minutes * 60, target.as_deref()),
+        Command::Sim { seed, count } => sim::sim(seed, count),
         Command::Bench { what } => bench::bench(what),
     };
     match result {

@@ -4,9 +4,11 @@ use crate::{
     demo::build_release,
     fuzz,
     run::{Result, cargo, command, root, run, target},
-    setup,
+    setup, sim,
 };
 
+/// How many connections are simulated, once from a fixed seed and once from a fresh one.
+const SEEDS: u64 = 2_000;
 /// How long each fuzz target runs.
 const FUZZ_S: u64 = 10;
 
@@ -14,6 +16,8 @@ pub(crate) fn test() -> Result {
     setup::for_tests()?;
     build_release()?;
     run(cargo().args(["test", "--workspace", "--quiet"]))?;
+    sim::sim(Some(0), SEEDS)?;
+    sim::sim(None, SEEDS)?;
     fuzz::fuzz(FUZZ_S, None)?;
     run(command(target().join("release/websocket-inspector")).args(["demo", "--once"]))?;
     end_to_end()

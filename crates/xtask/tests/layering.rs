@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use cargo_metadata::{DependencyKind, MetadataCommand};
 
 /// Every crate, and the crates of this workspace that it may use.
-const ALLOWED: [(&str, &[&str]); 14] = [
+const ALLOWED: [(&str, &[&str]); 15] = [
     ("wsi-ws", &[]),
     ("wsi-ratelimit", &[]),
     ("wsi-scan", &[]),
@@ -20,6 +20,7 @@ const ALLOWED: [(&str, &[&str]); 14] = [
     ("wsi-benches", BELOW_DATAPLANE),
     ("wsi-loadtest", BELOW_DATAPLANE),
     ("wsi-fuzz", BELOW_DATAPLANE),
+    ("wsi-sim", BELOW_DATAPLANE),
     ("xtask", &[]),
 ];
 
