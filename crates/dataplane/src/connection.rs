@@ -169,9 +169,7 @@ impl Connection {
 
     /// Lets go of everything that the ring or the shard hold for it.
     pub fn release(&mut self, core: &mut Core) {
-        if let Phase::Open(session) = &mut self.phase {
-            session.end(&mut AuditSink { sender: &mut core.audit, origin: self.origin });
-        }
+        self.end_session(core);
         self.client.release(&mut core.ring);
         self.release_server(core);
     }
@@ -187,10 +185,7 @@ impl Connection {
 
     /// Nothing is relayed any more: flush both legs and end them.
     pub fn begin_closing(&mut self, core: &mut Core) {
-        if let Phase::Open(session) = &mut self.phase {
-            session.end(&mut AuditSink { sender: &mut core.audit, origin: self.origin });
-            core.stats.sessions_closed += 1;
-        }
+        self.end_session(core);
         let now_ns = core.now_ns;
         self.phase = Phase::Closing { since_ns: now_ns, deadline_ns: now_ns + LINGER_NS };
         self.client.finish();
@@ -198,6 +193,14 @@ impl Connection {
             server.finish();
         }
         self.discard(core);
+    }
+
+    /// Tells the end of the session, if there is one.
+    fn end_session(&mut self, core: &mut Core) {
+        if let Phase::Open(session) = &mut self.phase {
+            session.end(&mut AuditSink { sender: &mut core.audit, origin: self.origin });
+            core.stats.sessions_closed += 1;
+        }
     }
 
     pub fn leg(&mut self, role: Role) -> Option<&mut Leg> {

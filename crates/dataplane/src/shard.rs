@@ -42,7 +42,7 @@ pub(crate) struct Shard {
     drain_timeout: Duration,
     next_connection: u64,
     completions: Vec<Completion>,
-    due: Vec<(Key, u64)>,
+    due: Vec<Key>,
     /// Listeners whose accept has ended and is to be asked for again at the next tick.
     idle_listeners: Vec<u32>,
 }
@@ -245,10 +245,10 @@ impl Shard {
     fn expire(&mut self) {
         let mut due = std::mem::take(&mut self.due);
         self.core.timers.expire(self.core.now_ns, &mut due);
-        for (key, asked_ns) in due.drain(..) {
+        for key in due.drain(..) {
             self.with(key, |connection, core| {
                 // An entry that was overtaken by an earlier one says nothing.
-                if connection.scheduled_ns == asked_ns {
+                if connection.scheduled_ns <= core.now_ns {
                     connection.on_timer(core);
                 }
             });

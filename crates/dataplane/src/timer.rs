@@ -31,14 +31,15 @@ impl Timers {
         tick * TICK_NS
     }
 
-    /// Moves to `now_ns` and appends the keys that have come due, with the time that they were asked for.
-    pub fn expire(&mut self, now_ns: u64, due: &mut Vec<(Key, u64)>) {
+    /// Moves to `now_ns` and appends the keys that have come due. A key may stand there more than once, or early after a
+    /// long stop: who asked for it knows whether its time has come.
+    pub fn expire(&mut self, now_ns: u64, due: &mut Vec<Key>) {
         let now_tick = now_ns / TICK_NS;
         // After a long stop one round is enough: it holds everything.
         let first = self.tick.max(now_tick.saturating_sub(SLOTS));
         for tick in first..=now_tick {
             if let Some(slot) = self.slots.get_mut((tick % SLOTS) as usize) {
-                due.extend(slot.drain(..).map(|key| (key, tick * TICK_NS)));
+                due.append(slot);
             }
         }
         self.tick = self.tick.max(now_tick + 1);
@@ -56,7 +57,7 @@ mod tests {
     fn due(timers: &mut Timers, now_ns: u64) -> Vec<u32> {
         let mut due = Vec::new();
         timers.expire(now_ns, &mut due);
-        due.into_iter().map(|(key, _)| key.index).collect()
+        due.into_iter().map(|key| key.index).collect()
     }
 
     #[test]

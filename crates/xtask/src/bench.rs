@@ -1,16 +1,11 @@
 //! `cargo xtask bench`: the figures of the README.
 
-use std::{
-    fs,
-    net::{SocketAddr, TcpListener, TcpStream},
-    process::Child,
-    thread,
-    time::{Duration, Instant},
-};
+use std::fs;
 
 use clap::ValueEnum;
 
 use crate::{
+    background::{Ended, free_address, wait_for},
     demo::build_release,
     run::{Result, cargo, command, run, target},
     setup,
@@ -83,30 +78,4 @@ agent "guard" {{
     run(loadtest()
         .args(["idle", "--connections", "9000", "--hold-s", "20", "--pid", &pid])
         .args(["--url", &format!("ws://{front}/")]))
-}
-
-/// A process that does not outlive its purpose.
-struct Ended(Child);
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn free_address() -> Result<SocketAddr> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
-}
-
-fn wait_for(address: SocketAddr) -> Result {
-    let started = Instant::now();
-    while started.elapsed() < Duration::from_secs(20) {
-        if TcpStream::connect(address).is_ok() {
-            return Ok(());
-        }
-        thread::sleep(Duration::from_millis(50));
-    }
-    Err(format!("nothing listens on {address} after 20 s").into())
 }

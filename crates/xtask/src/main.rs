@@ -1,6 +1,8 @@
 //! The project's own commands: `cargo xtask demo`, `cargo xtask test` and what they are made of.
 
+mod background;
 mod bench;
+mod conformance;
 mod demo;
 mod fuzz;
 mod run;
@@ -46,6 +48,8 @@ enum Command {
         #[arg(long, default_value_t = 1)]
         count: u64,
     },
+    /// Run the Autobahn test suite through the inspector, towards clients and towards servers, and compare with what is expected
+    Conformance(conformance::Options),
     /// Measure: `relay` beside HAProxy, `stages` of the pipeline, `idle` connections
     Bench {
         #[arg(value_enum, default_value_t = bench::What::Relay)]
@@ -60,6 +64,7 @@ fn main() -> ExitCode {
         Command::Setup => setup::for_tests(),
         Command::Fuzz { minutes, target } => fuzz::fuzz(minutes * 60, target.as_deref()),
         Command::Sim { seed, count } => sim::sim(seed, count),
+        Command::Conformance(options) => conformance::conformance(&options),
         Command::Bench { what } => bench::bench(what),
     };
     match result {
