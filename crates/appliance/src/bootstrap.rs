@@ -16,50 +16,16 @@ use std::{
 };
 
 use rustix::process::{Resource, getrlimit, setrlimit};
-use wsi_config::{Configuration, Payload, Settings, Warning};
+use wsi_config::{Payload, Settings};
 use wsi_dataplane::{Dataplane, Drainer, Listener, Options, Server, ShardOptions, Upstream};
-use wsi_inspect::Engine;
 use wsi_telemetry::{Exposition, Names, ShardCells, audit};
 
 use crate::{
     admin::{self, AdminServer, AdminState, Readiness, ReadinessCell},
+    plan::Plan,
     report,
     signals::Signals,
 };
-
-/// A configuration that was read and compiled: what is left is to start it.
-pub(crate) struct Plan {
-    pub settings: Settings,
-    pub engines: Vec<Arc<Engine>>,
-    pub warnings: Vec<Warning>,
-    pub routes: Vec<Vec<wsi_dataplane::Route>>,
-    /// The core of each shard, or `None` where there are more shards than cores.
-    pub cpus: Vec<Option<usize>>,
-}
-
-impl Plan {
-    /// # Errors
-    /// Every mistake of the file, or the first rule that can't be compiled.
-    pub fn load(path: &Path) -> Result<Self, Box<dyn Error>> {
-        Self::of(wsi_config::load(path)?)
-    }
-
-    /// # Errors
-    /// The first rule that can't be compiled.
-    pub fn of(configuration: Configuration) -> Result<Self, Box<dyn Error>> {
-        let Configuration { settings, ruleset, warnings, places } = configuration;
-        let mut engines = Vec::new();
-        for (index, policy) in ruleset.policies.iter().enumerate() {
-            let engine = Engine::compile(policy, index).map_err(|error| {
-                let (policy, rule) = error.place();
-                places.mistake(policy, rule, error.to_string(), "correct it, or remove it")
-            })?;
-            engines.push(Arc::new(engine));
-        }
-        let cpus = cpus(&settings.runtime.shards)?;
-        Ok(Self { settings, engines, warnings, routes: ruleset.routes, cpus })
-    }
-}
 
 /// A process that serves.
 pub(crate) struct Running {
@@ -217,31 +183,6 @@ fn payload(payload: Payload) -> audit::Payload {
         Payload::Hash => audit::Payload::Hash,
         Payload::Redacted => audit::Payload::Redacted,
     }
-}
-
-/// The cores that this process may use decide: `taskset` and container limits are respected.
-fn cpus(shards: &wsi_config::Shards) -> Result<Vec<Option<usize>>, Box<dyn Error>> {
-    let allowed = allowed_cpus();
-    match shards {
-        wsi_config::Shards::Auto if allowed.is_empty() => Ok(vec![None]),
-        wsi_config::Shards::Auto => Ok(allowed.into_iter().map(Some).collect()),
-        wsi_config::Shards::Count(count) => {
-            let pinned = allowed.into_iter().map(Some).chain(std::iter::repeat(None));
-            Ok(pinned.take(count.get()).collect())
-        }
-        wsi_config::Shards::Cpus(cpus) => match cpus.iter().find(|cpu| !allowed.contains(cpu)) {
-            Some(cpu) => {
-                Err(format!("runtime shards: CPU {cpu} is not one that this process may use ({allowed:?})")
-                    .into())
-            }
-            None => Ok(cpus.iter().copied().map(Some).collect()),
-        },
-    }
-}
-
-fn allowed_cpus() -> Vec<usize> {
-    let Ok(set) = rustix::thread::sched_getaffinity(None) else { return Vec::new() };
-    (0..rustix::thread::CpuSet::MAX_CPU).filter(|cpu| set.is_set(*cpu)).collect()
 }
 
 /// Two descriptors a connection: as many as may be had.

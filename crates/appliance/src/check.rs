@@ -2,7 +2,7 @@
 
 use std::{error::Error, path::Path, process::ExitCode};
 
-use crate::{bootstrap::Plan, report};
+use crate::{plan::Plan, report};
 
 /// Prints what the configuration amounts to.
 ///

@@ -4,7 +4,7 @@ use std::{error::Error, fs, path::Path, process::ExitCode};
 
 use rustix::process::{Resource, getrlimit};
 
-use crate::bootstrap::Plan;
+use crate::plan::Plan;
 
 /// Below this glommio refuses to start.
 const MEMLOCK_MIN: u64 = 512 << 10;

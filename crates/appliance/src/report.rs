@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use wsi_dataplane::MemoryBound;
 
-use crate::bootstrap::Plan;
+use crate::plan::Plan;
 
 /// The whole block.
 pub(crate) fn startup(plan: &Plan) -> String {

@@ -12,11 +12,7 @@ use std::{
 
 use wsi_config::Settings;
 
-use crate::{
-    bootstrap::{Plan, Running},
-    report,
-    signals::Signals,
-};
+use crate::{bootstrap::Running, plan::Plan, report, signals::Signals};
 
 const CONFIG: &str = include_str!("../../../../config/demo.kdl");
 const SCHEMA: &str = include_str!("../../../../config/schemas/chat.json");
