@@ -257,9 +257,8 @@ impl Connection {
     /// Makes sure that the wheel asks in time; a deadline that moved later is found out when it asks.
     #[inline]
     fn reschedule(&mut self, core: &mut Core) {
-        let deadline_ns = self.deadline_ns();
-        if deadline_ns < self.scheduled_ns && !self.is_done() {
-            self.scheduled_ns = core.timers.schedule(self.key, deadline_ns);
+        if !self.is_done() {
+            core.timers.schedule(self.key, self.deadline_ns(), &mut self.scheduled_ns);
         }
     }
 }

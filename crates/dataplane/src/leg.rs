@@ -24,9 +24,10 @@ pub(crate) struct Leg {
     pub is_readable: bool,
     /// The peer hung up, so a short read is not the end of what there is.
     pub is_hung_up: bool,
-    /// Everything was read and no more will come, or the socket is broken.
+    /// Everything was read and no more will come.
     pub has_ended: bool,
-    is_broken: bool,
+    /// The socket takes nothing more. What the peer sent before it closed may still be there to be read.
+    is_deaf: bool,
     shutdown: WriteSide,
     waits_writable: bool,
     is_polled: bool,
@@ -44,6 +45,14 @@ enum WriteSide {
     /// To be shut down when nothing is pending.
     Closing,
     Shut,
+}
+
+/// What has become of an attempt to connect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Attempted {
+    Pending,
+    Connected,
+    Failed,
 }
 
 /// What a read gave.
@@ -64,7 +73,7 @@ impl Leg {
             is_readable: false,
             is_hung_up: false,
             has_ended: false,
-            is_broken: false,
+            is_deaf: false,
             shutdown: WriteSide::Open,
             waits_writable: false,
             is_polled: false,
@@ -107,9 +116,16 @@ impl Leg {
         self.waits_writable = false;
     }
 
-    /// The error of a connection attempt that has ended, if it failed.
-    pub fn connect_error(&self) -> Option<std::io::Error> {
-        self.stream.take_error().unwrap_or_else(Some)
+    /// How far an attempt to connect has come.
+    pub fn attempt(&self) -> Attempted {
+        if self.stream.take_error().unwrap_or_else(Some).is_some() {
+            Attempted::Failed
+        } else if self.stream.peer_addr().is_ok() {
+            Attempted::Connected
+        } else {
+            // Told for an earlier attempt under the same key.
+            Attempted::Pending
+        }
     }
 
     #[inline]
@@ -128,8 +144,10 @@ impl Leg {
                 self.is_readable = size == buffer.len() || self.is_hung_up;
                 Received::Bytes(size)
             }
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
-                self.is_readable = error.kind() == ErrorKind::Interrupted;
+            Err(error) if error.kind() == ErrorKind::Interrupted => Received::Nothing,
+            // A peer that takes nothing more and has nothing more to say is gone.
+            Err(error) if error.kind() == ErrorKind::WouldBlock && !self.is_deaf => {
+                self.is_readable = false;
                 Received::Nothing
             }
             Err(_) => {
@@ -143,7 +161,7 @@ impl Leg {
     #[inline]
     pub fn send(&mut self, bytes: &[u8], ring: &mut Ring, worker: &mut Worker) {
         let sent = if self.pending.is_some() { 0 } else { self.write(bytes) };
-        if sent < bytes.len() && !self.is_broken {
+        if sent < bytes.len() && !self.is_deaf {
             // The copy: the input that these bytes lie in is about to be used for other connections.
             let pending =
                 self.pending.get_or_insert_with(|| Box::new(Pending { buffer: worker.spare(), sent: 0 }));
@@ -161,7 +179,7 @@ impl Leg {
         }
         let (buffer, start) = frame.into_parts();
         let sent = start + self.write(&buffer[start..]);
-        if sent == buffer.len() || self.is_broken {
+        if sent == buffer.len() || self.is_deaf {
             worker.recycle(buffer);
         } else {
             self.pending = Some(Box::new(Pending { buffer, sent }));
@@ -174,7 +192,7 @@ impl Leg {
         let Some(mut pending) = self.pending.take() else { return false };
         let sent = self.write(&pending.buffer[pending.sent..]);
         pending.sent += sent;
-        if pending.sent == pending.buffer.len() || self.is_broken {
+        if pending.sent == pending.buffer.len() || self.is_deaf {
             worker.recycle(pending.buffer);
         } else {
             self.pending = Some(pending);
@@ -190,9 +208,9 @@ impl Leg {
         self.pending.is_some()
     }
 
-    /// The socket is of no use any more.
-    pub fn is_broken(&self) -> bool {
-        self.is_broken
+    /// It takes nothing more, but was not read to its end.
+    pub fn wants_reading(&self) -> bool {
+        self.is_deaf && self.is_readable
     }
 
     /// Ends our side of the stream as soon as everything is written.
@@ -205,7 +223,7 @@ impl Leg {
 
     /// Both sides of the stream have ended.
     pub fn is_done(&self) -> bool {
-        self.is_broken || (self.has_ended && self.shutdown == WriteSide::Shut)
+        self.has_ended && (self.is_deaf || self.shutdown == WriteSide::Shut)
     }
 
     /// Takes the socket off the ring; dropping the leg then closes it.
@@ -220,7 +238,7 @@ impl Leg {
     }
 
     fn write(&mut self, bytes: &[u8]) -> usize {
-        if self.is_broken {
+        if self.is_deaf {
             return 0;
         }
         loop {
@@ -229,7 +247,7 @@ impl Leg {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return 0,
                 Err(_) => {
-                    self.fail();
+                    self.turn_deaf();
                     return 0;
                 }
             }
@@ -240,13 +258,20 @@ impl Leg {
         if self.shutdown == WriteSide::Closing && self.pending.is_none() {
             self.shutdown = WriteSide::Shut;
             if self.stream.shutdown(Shutdown::Write).is_err() {
-                self.fail();
+                self.turn_deaf();
             }
         }
     }
 
+    /// Writing has failed: read what there still is, to the end.
+    fn turn_deaf(&mut self) {
+        self.is_deaf = true;
+        self.is_hung_up = true;
+        self.is_readable = !self.has_ended;
+    }
+
     fn fail(&mut self) {
-        self.is_broken = true;
+        self.is_deaf = true;
         self.has_ended = true;
         self.is_readable = false;
     }

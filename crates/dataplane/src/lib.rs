@@ -22,7 +22,14 @@ mod token;
 mod upstream;
 mod wake;
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        mpsc::{self, Receiver},
+    },
+};
 
 pub use memory::MemoryBound;
 /// What a [`Listener`] chooses by.
@@ -50,6 +57,8 @@ pub fn probe() -> io::Result<bool> {
 pub struct Dataplane {
     cores: Vec<Core>,
     wakes: Vec<Wake>,
+    /// Told by each shard when it ends.
+    done: Receiver<()>,
 }
 
 /// Why a data plane did not start.
@@ -91,15 +100,22 @@ impl Dataplane {
             let wake = Wake::new().map_err(|source| StartError::Shard { shard, source })?;
             prepared.push((each, sockets, wake));
         }
-        let mut plane = Self { cores: Vec::new(), wakes: Vec::new() };
+        let (tell_done, done) = mpsc::channel();
+        let mut plane = Self { cores: Vec::new(), wakes: Vec::new(), done };
         for (shard, (each, sockets, wake)) in prepared.into_iter().enumerate() {
             let (shared, cpu, theirs) = (shared.clone(), each.cpu, wake.clone());
             let number = u16::try_from(shard).unwrap_or(u16::MAX);
             let make = move || Shard::new(number, each, shared, sockets, theirs);
-            let core = Core::spawn(&format!("shard-{shard}"), cpu, make)
-                .map_err(|source| StartError::Shard { shard, source })?;
-            plane.cores.push(core);
-            plane.wakes.push(wake);
+            match Core::spawn(&format!("shard-{shard}"), cpu, tell_done.clone(), make) {
+                Ok(core) => {
+                    plane.cores.push(core);
+                    plane.wakes.push(wake);
+                }
+                Err(source) => {
+                    plane.drainer().drain();
+                    return Err(StartError::Shard { shard, source });
+                }
+            }
         }
         Ok(plane)
     }
@@ -109,12 +125,16 @@ impl Dataplane {
         Drainer { wakes: self.wakes.clone().into() }
     }
 
-    /// Waits until all shards are done: after a drain, or when one failed.
+    /// Waits until all shards are done: after a drain, or when one ended for another reason, which ends the others too.
     ///
     /// # Errors
     /// The first shard's that did not end in order.
     pub fn join(self) -> io::Result<()> {
         let mut result = Ok(());
+        // A process that serves on half of its cores would hide it for ever.
+        if self.done.recv().is_ok() {
+            self.drainer().drain();
+        }
         for core in self.cores {
             result = result.and(core.join());
         }

@@ -5,7 +5,7 @@ use wsi_inspect::{Context, Place, Refusal, RequestStep, ResponseStep, Role, Upgr
 use crate::{
     connection::{Connecting, Connection, Phase},
     core::Core,
-    leg::{Leg, Received},
+    leg::{Attempted, Leg, Received},
     sink::AuditSink,
     upstream::{self, Attempt},
 };
@@ -75,8 +75,10 @@ impl Connection {
     /// The attempt to connect has ended.
     pub(crate) fn on_connected(&mut self, core: &mut Core) {
         let Some(leg) = &mut self.server else { return };
-        if leg.connect_error().is_some() {
-            return self.try_next_server(core);
+        match leg.attempt() {
+            Attempted::Connected => {}
+            Attempted::Failed => return self.try_next_server(core),
+            Attempted::Pending => return leg.watch_writable(&mut core.ring),
         }
         core.stats.upstream_connects += 1;
         let Phase::Connecting(connecting) = &mut self.phase else { return };

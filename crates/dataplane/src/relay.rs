@@ -6,7 +6,7 @@ use wsi_policy::Direction;
 use crate::{
     connection::{Connection, Phase},
     core::Core,
-    leg::Received,
+    leg::{Leg, Received},
     sink::AuditSink,
 };
 
@@ -19,6 +19,10 @@ impl Connection {
     pub(crate) fn relay(&mut self, core: &mut Core) {
         for direction in Direction::BOTH {
             self.relay_direction(direction, core);
+        }
+        // A leg that turned deaf while the other was read has more to say, and nothing may announce it.
+        if [Some(&self.client), self.server.as_ref()].into_iter().flatten().any(Leg::wants_reading) {
+            self.queue_again(core);
         }
         self.settle(core);
     }
@@ -47,6 +51,9 @@ impl Connection {
             if sink.is_some_and(|leg| leg.is_blocked()) {
                 // It stays readable and is read when the other leg has been flushed.
                 core.stats.pauses += 1;
+                if let Phase::Open(session) = &mut self.phase {
+                    session.pause(direction);
+                }
                 return;
             }
             match source.receive(&mut core.scratch) {
@@ -103,10 +110,6 @@ impl Connection {
             Direction::ToServer => Role::Client,
             Direction::ToClient => Role::Server,
         };
-        self.end_of(role, core);
-    }
-
-    fn end_of(&mut self, role: Role, core: &mut Core) {
         if let Phase::Open(session) = &mut self.phase {
             let mut sink = AuditSink { sender: &mut core.audit, origin: self.origin };
             let mut context = Context { now_ns: core.now_ns, worker: &mut core.worker, sink: &mut sink };
@@ -116,11 +119,6 @@ impl Connection {
 
     /// Sends our own close frames and ends the connection when its session is over.
     fn settle(&mut self, core: &mut Core) {
-        for role in [Role::Client, Role::Server] {
-            if self.leg(role).is_some_and(|leg| leg.is_broken()) {
-                self.end_of(role, core);
-            }
-        }
         let Phase::Open(session) = &mut self.phase else { return };
         for role in [Role::Client, Role::Server] {
             let leg = match role {
@@ -137,7 +135,7 @@ impl Connection {
     }
 
     /// The leg that `direction` comes from, and the one that it goes to.
-    fn ends(&mut self, direction: Direction) -> (Option<&mut crate::leg::Leg>, Option<&mut crate::leg::Leg>) {
+    fn ends(&mut self, direction: Direction) -> (Option<&mut Leg>, Option<&mut Leg>) {
         match direction {
             Direction::ToServer => (Some(&mut self.client), self.server.as_mut()),
             Direction::ToClient => (self.server.as_mut(), Some(&mut self.client)),

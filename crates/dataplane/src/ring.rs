@@ -48,6 +48,11 @@ impl Completion {
         self.result < 0 || self.result as u32 & HUNG_UP != 0
     }
 
+    /// It was taken off the ring, and what it belonged to may be another by now.
+    pub fn is_cancelled(&self) -> bool {
+        self.result == -libc::ECANCELED
+    }
+
     /// The connection that an accept gives.
     ///
     /// # Errors

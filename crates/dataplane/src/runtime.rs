@@ -1,6 +1,6 @@
 //! The cores: one glommio executor a shard, pinned. The only file that names glommio.
 
-use std::{io, time::Duration};
+use std::{io, sync::mpsc::Sender, time::Duration};
 
 use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
 
@@ -19,24 +19,30 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    /// Makes a shard on a thread of its own and runs it until it is done.
+    /// Makes a shard on a thread of its own and runs it until it is done; `done` is told, however it ends.
     ///
     /// # Errors
-    /// glommio's, when it gets no ring or less than 512 KiB of locked memory.
+    /// The shard's own, or glommio's, when it gets no ring or less than 512 KiB of locked memory.
     pub fn spawn(
         name: &str,
         cpu: Option<usize>,
+        done: Sender<()>,
         make: impl FnOnce() -> io::Result<Shard> + Send + 'static,
     ) -> io::Result<Self> {
+        let (started, starts) = std::sync::mpsc::channel();
         let placement = cpu.map_or(Placement::Unbound, Placement::Fixed);
         let handle = LocalExecutorBuilder::new(placement)
             .name(name)
             .io_memory(0)
             .ring_depth(RING_DEPTH)
             .preempt_timer(PREEMPT)
-            .spawn(move || run(make))
+            .spawn(move || run(make, started, Told(done)))
             .map_err(|error| io::Error::other(error.to_string()))?;
-        Ok(Self { handle })
+        if starts.recv().is_ok() {
+            return Ok(Self { handle });
+        }
+        // It ended before it could say so: its result says why.
+        Err(Self { handle }.join().err().unwrap_or_else(|| io::Error::other("the shard ended at once")))
     }
 
     /// Waits for the shard to be done.
@@ -48,8 +54,19 @@ impl Core {
     }
 }
 
-async fn run(make: impl FnOnce() -> io::Result<Shard>) -> io::Result<()> {
+/// Tells when it is dropped, after a panic too.
+struct Told(Sender<()>);
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        // Nobody listens any more when the data plane is gone.
+        let _ = self.0.send(());
+    }
+}
+
+async fn run(make: impl FnOnce() -> io::Result<Shard>, started: Sender<()>, _told: Told) -> io::Result<()> {
     let mut shard = make()?;
+    let _ = started.send(());
     while !shard.is_done() {
         shard.turn()?;
         if glommio::executor().need_preempt() {

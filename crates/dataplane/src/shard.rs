@@ -155,6 +155,7 @@ impl Shard {
     fn handle(&mut self, completion: Completion) {
         match completion.token {
             Token::Nobody => {}
+            Token::Readable(..) | Token::Writable(..) if completion.is_cancelled() => {}
             Token::Wake => self.on_wake(completion.is_last()),
             Token::Accept(listener) => self.on_accept(listener, completion),
             Token::Readable(key, role) => self.with(key, |connection, core| {
@@ -203,6 +204,9 @@ impl Shard {
     }
 
     fn accept(&mut self, listener: u32, stream: TcpStream) {
+        if self.drain.is_some() {
+            return;
+        }
         self.core.stats.accepted += 1;
         // A peer that is already gone has no address.
         let Ok(client) = stream.peer_addr() else { return };

@@ -34,7 +34,7 @@ pub(crate) fn inspect_message(
     worker: &mut Worker,
     sink: &mut dyn EventSink,
 ) -> Verdict {
-    match run_stages(engine, subject, buckets, now_ns, worker) {
+    match run_stages(engine, subject, buckets, now_ns, worker, sink) {
         Ok(None) => Verdict::Allow(Permit::new()),
         Ok(Some(alert)) => judge(engine, subject, &alert, worker, sink),
         Err(Stop::Finding(finding)) => judge(engine, subject, &finding, worker, sink),
@@ -53,12 +53,19 @@ pub(crate) fn inspect_control(
     match scan.map_or(Ok(None), |scan| stage::scan::scan(scan, subject.payload, worker)) {
         Ok(None) => Verdict::Allow(Permit::new()),
         Ok(Some(alert)) => judge(engine, subject, &alert, worker, sink),
-        Err(Stop::Finding(finding)) => judge(engine, subject, &finding, worker, sink),
+        Err(Stop::Finding(mut finding)) => {
+            // A close can't be withheld without leaving the other side hanging: its reason condemns the connection.
+            if subject.opcode == Opcode::Close && finding.action == Action::Drop {
+                finding.action = Action::Close(CloseCode::POLICY_VIOLATION);
+            }
+            judge(engine, subject, &finding, worker, sink)
+        }
         Err(Stop::CouldNotInspect(condition)) => fail(engine, subject, condition, worker, sink),
     }
 }
 
-/// Reassembly and frame rules are done. Whatever comes first ends it; an alert waits for the end.
+/// Reassembly and frame rules are done. The first finding ends it, except in detect mode, which is there to show them all; an
+/// alert waits for the end.
 #[inline]
 fn run_stages(
     engine: &Engine,
@@ -66,29 +73,43 @@ fn run_stages(
     buckets: &mut [Bucket],
     now_ns: u64,
     worker: &mut Worker,
+    sink: &mut dyn EventSink,
 ) -> Result<Option<Finding>, Stop> {
     let Subject { direction, opcode, payload } = subject;
     let plan = engine.plan(direction);
     let budget = Budget::start(engine, payload, worker);
 
-    check_size(plan, payload)?;
+    let mut alert = None;
+    let mut go_on = |result: Result<Option<Finding>, Stop>, worker: &mut Worker| -> Result<(), Stop> {
+        match result {
+            Err(Stop::Finding(finding)) if engine.mode == Mode::Detect => {
+                tell(engine, subject, &finding, Outcome::Message(finding.action), Mode::Detect, worker, sink);
+            }
+            Err(stop) => return Err(stop),
+            Ok(found) => alert = alert.take().or(found),
+        }
+        Ok(())
+    };
+
+    go_on(check_size(plan, payload), worker)?;
     let text = check_utf8(opcode, payload)?;
     let decoded = stage::schema::decode(engine, plan, opcode, payload, text);
-    budget.check(worker)?;
-    stage::rate::take(plan, buckets, payload.len(), now_ns).map_err(Stop::Finding)?;
-    let mut alert = None;
+    go_on(stage::rate::take(plan, buckets, payload.len(), now_ns), worker)?;
     if let Some(scan) = &plan.scan {
-        alert = stage::scan::scan(scan, payload, worker)?;
-        budget.check(worker)?;
+        let found = stage::scan::scan(scan, payload, worker);
+        go_on(found, worker)?;
     }
+    // Not before the scan: its time is bounded by the size, and a document that takes long to decode must not get
+    // around the patterns where the policy fails open.
+    budget.check(worker)?;
     if let Some(decoded) = &decoded {
-        alert = alert.or(stage::schema::check(plan, opcode, decoded)?);
+        go_on(stage::schema::check(plan, opcode, decoded), worker)?;
     }
     Ok(alert)
 }
 
 /// Only detect mode holds messages that are larger than the rule; otherwise the header was refused before.
-fn check_size(plan: &Plan, payload: &[u8]) -> Result<(), Stop> {
+fn check_size(plan: &Plan, payload: &[u8]) -> Result<Option<Finding>, Stop> {
     match plan.size {
         Some((size_max, rule)) if payload.len() as u64 > size_max => Err(Stop::Finding(Finding {
             rule,
@@ -96,7 +117,7 @@ fn check_size(plan: &Plan, payload: &[u8]) -> Result<(), Stop> {
             at: None,
             detail: format!("larger than {size_max} bytes"),
         })),
-        _ => Ok(()),
+        _ => Ok(None),
     }
 }
 

@@ -151,6 +151,12 @@ impl Session {
         Step { consumed: input.len(), transmit: run.into() }
     }
 
+    /// Input in `direction` waits because the other endpoint does not keep up: no fault of the sender's, so the time of its
+    /// message begins anew when reading goes on.
+    pub fn pause(&mut self, direction: Direction) {
+        self.half(direction).message_began_ns = None;
+    }
+
     /// The endpoint `role` sends nothing more: its side of the connection has ended.
     pub fn handle_end<S: EventSink>(&mut self, role: Role, context: &mut Context<'_, S>) {
         let direction = sends(role);

@@ -124,7 +124,7 @@ impl Upgrade {
             return RequestStep::Refused(refuse(engine, Refusal::EarlyData, Some(&request), context));
         }
         if let Some(refusal) = objection(&engine.handshake, &request) {
-            tell_refusal(Some(engine), refusal, context);
+            tell_refusal(Some(engine), refusal, engine.mode, context);
             if engine.mode == Mode::Enforce {
                 return RequestStep::Refused(refuse_told(Some(engine), refusal, Some(&request), context));
             }
@@ -158,8 +158,10 @@ impl Upgrade {
             Ok(response) => response,
             Err(fault) => return ResponseStep::Refused(asked.refuse(fault, context)),
         };
-        if !response.is_upgrade() {
-            return ResponseStep::Refused(asked.reject(&response, context));
+        match response.status() {
+            101 => {}
+            300..=303 | 305..=599 => return ResponseStep::Refused(asked.reject(&response, context)),
+            _ => return ResponseStep::Refused(asked.refuse(HandshakeError::UpstreamStatus, context)),
         }
         let Ok(request) = Request::parse(&asked.request, HeadLimits::default()) else {
             // It parsed before.
@@ -205,7 +207,8 @@ impl Asked {
     fn refuse<S: EventSink>(&self, fault: HandshakeError, context: &mut Context<'_, S>) -> Vec<u8> {
         let rule = RuleId::handshake(fault);
         let status = fault.status();
-        tell_verdict(Some(&self.engine), rule, Direction::ToClient, status, &fault.to_string(), context);
+        let refused = Refused { rule, direction: Direction::ToClient, status, mode: Mode::Enforce };
+        tell_verdict(Some(&self.engine), refused, &fault.to_string(), context);
         if let Ok(request) = Request::parse(&self.request, HeadLimits::default()) {
             self.tell_answer(&request, status, context);
         }
@@ -265,7 +268,9 @@ fn answer<'a>(request: &Request<'a>, status: u16) -> Event<'a> {
 /// A request that breaks the protocol, before any route could take it.
 fn refuse_head<S: EventSink>(fault: HandshakeError, context: &mut Context<'_, S>) -> Vec<u8> {
     let rule = RuleId::handshake(fault);
-    tell_verdict(None, rule, Direction::ToServer, fault.status(), &fault.to_string(), context);
+    let refused =
+        Refused { rule, direction: Direction::ToServer, status: fault.status(), mode: Mode::Enforce };
+    tell_verdict(None, refused, &fault.to_string(), context);
     context.worker.upgrade_stats_mut(None).upgrades_refused += 1;
     let mut out = Vec::new();
     handshake::write_refusal(fault, &mut out);
@@ -278,7 +283,7 @@ fn refuse<S: EventSink>(
     request: Option<&Request<'_>>,
     context: &mut Context<'_, S>,
 ) -> Vec<u8> {
-    tell_refusal(engine, refusal, context);
+    tell_refusal(engine, refusal, Mode::Enforce, context);
     refuse_told(engine, refusal, request, context)
 }
 
@@ -299,28 +304,41 @@ fn refuse_told<S: EventSink>(
     out
 }
 
-fn tell_refusal<S: EventSink>(engine: Option<&Engine>, refusal: Refusal, context: &mut Context<'_, S>) {
+/// `mode` says whether it is carried out: what keeps both sides from understanding each other always is.
+fn tell_refusal<S: EventSink>(
+    engine: Option<&Engine>,
+    refusal: Refusal,
+    mode: Mode,
+    context: &mut Context<'_, S>,
+) {
     let rule = RuleId::refusal(refusal);
-    tell_verdict(engine, rule, Direction::ToServer, refusal.status(), refusal.text(), context);
+    let refused = Refused { rule, direction: Direction::ToServer, status: refusal.status(), mode };
+    tell_verdict(engine, refused, refusal.text(), context);
+}
+
+/// An upgrade that is answered with something else than 101, or would be.
+struct Refused {
+    rule: RuleId,
+    direction: Direction,
+    status: u16,
+    mode: Mode,
 }
 
 fn tell_verdict<S: EventSink>(
     engine: Option<&Engine>,
-    rule: RuleId,
-    direction: Direction,
-    status: u16,
+    refused: Refused,
     detail: &str,
     context: &mut Context<'_, S>,
 ) {
     let worker: &mut Worker = context.worker;
-    worker.upgrade_stats_mut(engine).record_verdict(direction, rule);
+    worker.upgrade_stats_mut(engine).record_verdict(refused.direction, refused.rule);
     context.sink.event(Event::Verdict(VerdictEvent {
         direction: None,
         opcode: None,
         size: 0,
-        rule,
-        outcome: Outcome::Refused(status),
-        mode: engine.map_or(Mode::Enforce, |engine| engine.mode),
+        rule: refused.rule,
+        outcome: Outcome::Refused(refused.status),
+        mode: refused.mode,
         detail,
         payload: &[],
         at: None,

@@ -1,6 +1,6 @@
 //! Routes and policies together: one immutable snapshot.
 
-use std::path::PathBuf;
+use std::{borrow::Cow, path::PathBuf};
 
 use crate::{ContentFilter, EventSet, FailureMode, HandshakeRules, Limits, Mode, RateLimit, Validation};
 
@@ -47,13 +47,17 @@ pub struct Route {
 }
 
 impl Route {
-    /// Whether `path` (without its query) at `host` (as in the Host header) takes this route.
+    /// Whether `path` (without its query) at `host` (as in the Host header) takes this route. Spellings that servers read as the
+    /// same path take the same route; letters in paths keep their case.
     pub fn matches(&self, host: &str, path: &str) -> bool {
+        let path = canonical(path);
         let path_matches = match self.path.strip_suffix('*') {
             Some(prefix) => path.starts_with(prefix),
-            None => path == self.path,
+            None => *path == *self.path,
         };
-        path_matches && self.host.as_deref().is_none_or(|own| own.eq_ignore_ascii_case(without_port(host)))
+        let host = without_port(host);
+        let host = host.strip_suffix('.').unwrap_or(host);
+        path_matches && self.host.as_deref().is_none_or(|own| own.eq_ignore_ascii_case(host))
     }
 }
 
@@ -63,6 +67,46 @@ pub struct Ruleset {
     pub policies: Vec<Policy>,
     /// One list a listener, in the order of the configured listeners.
     pub routes: Vec<Vec<Route>>,
+}
+
+/// The path with its unreserved characters decoded (RFC 3986 section 2.3), without empty segments and without parameters
+/// (`;...`), so that a stricter route can't be avoided by spelling.
+fn canonical(path: &str) -> Cow<'_, str> {
+    if !path.contains(['%', ';']) && !path.contains("//") {
+        return Cow::Borrowed(path);
+    }
+    let decoded = decode_unreserved(path);
+    let mut segments: Vec<_> =
+        decoded.split('/').map(|segment| segment.split(';').next().unwrap_or_default()).collect();
+    let ends_in_slash = segments.last().is_some_and(|last| last.is_empty());
+    segments.retain(|segment| !segment.is_empty());
+    let mut out = format!("/{}", segments.join("/"));
+    if ends_in_slash && out.len() > 1 {
+        out.push('/');
+    }
+    Cow::Owned(out)
+}
+
+fn decode_unreserved(path: &str) -> String {
+    let mut out = String::with_capacity(path.len());
+    let mut rest = path;
+    while let Some(at) = rest.find('%') {
+        out.push_str(&rest[..at]);
+        let code = rest.get(at + 1..at + 3).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        let plain = code.map(char::from).filter(|one| one.is_ascii_alphanumeric() || "-._~".contains(*one));
+        let size = match plain {
+            Some(one) => {
+                out.push(one);
+                3
+            }
+            None => {
+                out.push('%');
+                1
+            }
+        };
+        rest = &rest[at + size..];
+    }
+    out + rest
 }
 
 fn without_port(host: &str) -> &str {
@@ -90,5 +134,18 @@ mod tests {
         assert!(!route("/chat/*", Some("a.example")).matches("b.example", "/chat/1"));
         assert!(route("/*", Some("[::1]")).matches("[::1]:80", "/"));
         assert!(route("/*", Some("[::1]")).matches("[::1]", "/"));
+        assert!(route("/*", Some("a.example")).matches("a.example.:80", "/"));
+    }
+
+    #[test]
+    fn spellings_of_a_path_take_its_route() {
+        for spelling in ["/admin", "/%61dmin", "//admin", "/;x/admin", "/admin;v=1", "/%61%64min"] {
+            assert!(route("/admin", None).matches("any", spelling), "{spelling}");
+            assert!(route("/admin*", None).matches("any", spelling), "{spelling}");
+        }
+        for other in ["/Admin", "/admin/", "/x/admin", "/%2561dmin", "/%admin", "/%"] {
+            assert!(!route("/admin", None).matches("any", other), "{other}");
+        }
+        assert!(route("/é%20b", None).matches("any", "/é%20b"));
     }
 }

@@ -84,6 +84,23 @@ fn pings(expected: &mut Expected, count: usize, ping_between: bool) {
 
 fn judge(expected: &mut Expected, policy: &Policy, payload: &[u8], got: Got) {
     let action = policy.content_filters.first().map(|filter| filter.action);
+    let is_bad = contains(payload, TOKEN) || contains(payload, TOKEN_ESCAPED);
+    // Patterns come before the budget: what they stop is stopped, and what they only tell is told in detect mode.
+    if is_bad {
+        match (policy.mode, action) {
+            (Mode::Enforce, Some(Action::Drop)) => {
+                expected.verdicts += 1;
+                return;
+            }
+            (Mode::Enforce, Some(Action::Close(code))) => {
+                expected.verdicts += 1;
+                expected.end = Some(End::Verdict(code.as_u16()));
+                return;
+            }
+            (Mode::Detect, Some(Action::Drop | Action::Close(_))) => expected.verdicts += 1,
+            _ => {}
+        }
+    }
     if payload.len() > BUDGET_SIZE_MIN && policy.timeout_ms == 0 {
         expected.verdicts += 1;
         if policy.failure_mode == FailureMode::Closed && policy.mode == Mode::Enforce {
@@ -93,16 +110,8 @@ fn judge(expected: &mut Expected, policy: &Policy, payload: &[u8], got: Got) {
         }
         return;
     }
-    if !contains(payload, TOKEN) && !contains(payload, TOKEN_ESCAPED) {
-        expected.arrives.push(got);
-        return;
-    }
-    expected.verdicts += 1;
-    match (policy.mode, action) {
-        (Mode::Enforce, Some(Action::Drop)) => {}
-        (Mode::Enforce, Some(Action::Close(code))) => expected.end = Some(End::Verdict(code.as_u16())),
-        _ => expected.arrives.push(got),
-    }
+    expected.verdicts += usize::from(is_bad && action == Some(Action::Alert));
+    expected.arrives.push(got);
 }
 
 fn contains(payload: &[u8], needle: &[u8]) -> bool {

@@ -31,6 +31,8 @@ async def run(port, suite, options):
     options |= {"host": "127.0.0.1", "port": port}
     async with connect(f"{url}/getCaseCount", **options) as connection:
         count = int(await connection.recv())
+    if count == 0:
+        sys.exit("no such cases")
     for case in range(1, count + 1):
         try:
             async with connect(f"{url}/runCase?case={case}&agent={AGENT}", **options) as connection:

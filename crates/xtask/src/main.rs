@@ -29,7 +29,7 @@ enum Command {
         #[arg(long)]
         once: bool,
     },
-    /// Run every test: Rust, fuzz targets for 10 seconds each, and real clients against real servers
+    /// Run every test: Rust, fuzz targets for 10 seconds each, real clients against real servers, and conformance
     Test,
     /// Install the system packages that a build needs
     Setup,

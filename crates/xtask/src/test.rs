@@ -1,6 +1,7 @@
 //! `cargo xtask test`: everything that can fail.
 
 use crate::{
+    conformance,
     demo::build_release,
     fuzz,
     run::{Result, cargo, command, root, run, target},
@@ -20,7 +21,8 @@ pub(crate) fn test() -> Result {
     sim::sim(None, SEEDS)?;
     fuzz::fuzz(FUZZ_S, None)?;
     run(command(target().join("release/websocket-inspector")).args(["demo", "--once"]))?;
-    end_to_end()
+    end_to_end()?;
+    conformance::conformance(&conformance::Options::default())
 }
 
 /// Real clients and servers, in Python and Node, against the binary that a user would run.

@@ -4,7 +4,7 @@ use wsi_ratelimit::Bucket;
 
 use crate::{
     engine::{BucketPlan, Counts, Plan},
-    verdict::Finding,
+    verdict::{Finding, Stop},
 };
 
 /// Full buckets for a new connection, in the order of the plan.
@@ -17,7 +17,12 @@ pub(crate) fn buckets(plan: &Plan, now_ns: u64) -> Box<[Bucket]> {
 /// # Errors
 /// The first limit that it exceeds.
 #[inline]
-pub(crate) fn take(plan: &Plan, buckets: &mut [Bucket], size: usize, now_ns: u64) -> Result<(), Finding> {
+pub(crate) fn take(
+    plan: &Plan,
+    buckets: &mut [Bucket],
+    size: usize,
+    now_ns: u64,
+) -> Result<Option<Finding>, Stop> {
     let exceeded = plan
         .buckets
         .iter()
@@ -29,12 +34,12 @@ pub(crate) fn take(plan: &Plan, buckets: &mut [Bucket], size: usize, now_ns: u64
             Counts::Bytes => "bytes a second",
         };
         let detail = format!("more {what} than the limit");
-        return Err(Finding { rule: each.rule, action: each.action, at: None, detail });
+        return Err(Stop::Finding(Finding { rule: each.rule, action: each.action, at: None, detail }));
     }
     for (each, bucket) in plan.buckets.iter().zip(buckets) {
         bucket.take(&each.rate, cost(each, size), now_ns);
     }
-    Ok(())
+    Ok(None)
 }
 
 fn cost(plan: &BucketPlan, size: usize) -> u64 {

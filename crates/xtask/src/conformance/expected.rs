@@ -98,7 +98,8 @@ impl Expected {
                 Some(_) => {}
             }
         }
-        let missing = expected.iter().filter(|(case, _)| case.matches(patterns) && !results.contains_key(case));
+        let missing =
+            expected.iter().filter(|(case, _)| case.matches(patterns) && !results.contains_key(case));
         differences.extend(missing.map(|(case, wanted)| difference(case, wanted.to_string(), None)));
         differences
     }
@@ -202,8 +203,7 @@ pub(crate) fn summary(results: &Results) -> String {
 }
 
 pub(crate) fn table(differences: &[Difference]) -> String {
-    let mut table =
-        format!("\n{:<7} {:<8} {:<52} {:<34} {}\n", "leg", "case", "title", "expected", "got");
+    let mut table = format!("\n{:<7} {:<8} {:<52} {:<34} {}\n", "leg", "case", "title", "expected", "got");
     for Difference { leg, case, title, expected, got } in differences {
         table.push_str(&format!("{leg:<7} {case:<8} {title:<52} {expected:<34} {got}\n"));
     }
@@ -213,7 +213,8 @@ pub(crate) fn table(differences: &[Difference]) -> String {
 /// The beginning of a title, without its markup.
 fn short(title: &str) -> String {
     const CHARACTERS_MAX: usize = 50;
-    let plain: String = title.split('<').map(|part| part.split_once('>').map_or(part, |(_, text)| text)).collect();
+    let plain: String =
+        title.split('<').map(|part| part.split_once('>').map_or(part, |(_, text)| text)).collect();
     let line = plain.split_whitespace().collect::<Vec<_>>().join(" ");
     if line.chars().count() <= CHARACTERS_MAX {
         return line;
@@ -255,8 +256,11 @@ mod tests {
     fn a_reason_stays_and_a_race_may_end_either_way() {
         let mut expected = Expected::default();
         expected.reasons.insert("race".to_owned(), "it depends".to_owned());
-        let raced =
-            Outcome { also: Some("OK".to_owned()), why: Some("race".to_owned()), ..outcome("NON-STRICT", 1002) };
+        let raced = Outcome {
+            also: Some("OK".to_owned()),
+            why: Some("race".to_owned()),
+            ..outcome("NON-STRICT", 1002)
+        };
         expected.legs.insert("client".to_owned(), BTreeMap::from([("3.2".parse().unwrap(), raced.clone())]));
         expected.bless("client", &results(outcome("OK", 1002)));
         assert_eq!(expected.legs["client"].values().collect::<Vec<_>>(), [&raced]);
@@ -264,7 +268,11 @@ mod tests {
             [("OK", 1002, 0), ("NON-STRICT", 1002, 0), ("OK", 1000, 1), ("FAILED", 1002, 1)]
         {
             let results = results(outcome(behavior, code));
-            assert_eq!(expected.differences("client", &results, &all()).len(), differences, "{behavior} {code}");
+            assert_eq!(
+                expected.differences("client", &results, &all()).len(),
+                differences,
+                "{behavior} {code}"
+            );
         }
     }
 
@@ -272,7 +280,8 @@ mod tests {
     fn a_case_that_did_not_run_is_missed_only_where_it_was_asked_for() {
         let mut expected = Expected::default();
         expected.bless("client", &results(outcome("OK", 1002)));
-        let missed = |pattern: &str| expected.differences("client", &Results::new(), &[pattern.to_owned()]).len();
+        let missed =
+            |pattern: &str| expected.differences("client", &Results::new(), &[pattern.to_owned()]).len();
         assert_eq!((missed("3.*"), missed("3.2"), missed("30.*"), missed("3.20")), (1, 1, 0, 0));
     }
 

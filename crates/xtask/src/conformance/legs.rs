@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     background::{Ended, free_address, wait_for},
-    run::{Result, command, target},
+    run::{Result, command, run, target},
 };
 
 /// For all cases of a leg. The suite bounds each by itself, mostly with a second.
@@ -64,7 +64,9 @@ impl Legs {
         let config_path = directory.join("inspector.kdl");
         fs::write(&config_path, config)?;
 
-        let mut inspector = command(target().join("release/websocket-inspector"));
+        let binary = target().join("release/websocket-inspector");
+        run(command(&binary).arg("check").arg("-c").arg(&config_path))?;
+        let mut inspector = command(&binary);
         inspector.arg("run").arg("-c").arg(&config_path);
         let inspector = background(inspector, &directory.join("inspector.log"))?;
         let echo_server = background(peer(suite, "echo", echo, deflate), &directory.join("echo.log"))?;
@@ -129,7 +131,7 @@ impl Legs {
     }
 
     fn failure(&self, leg: &str, error: &dyn std::error::Error) -> String {
-        format!("the cases of the {leg} leg: {error}; logs are in {}", self.directory.display())
+        format!("running the cases of the {leg} leg: {error}; logs are in {}", self.directory.display())
     }
 }
 
