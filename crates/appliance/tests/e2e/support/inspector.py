@@ -74,11 +74,12 @@ class Inspector:
         drain_timeout_s: int = 1,
         route: str = "/*",
         extra: str = "",
+        first_servers: str = "",
     ):
         self.folder = folder
         self.agent = agent_block() if agent is None else agent
         self._upstream_port = upstream_port
-        self._settings = dict(runtime=runtime, shards=shards, drain=drain_timeout_s, route=route, extra=extra)
+        self._settings = dict(runtime=runtime, shards=shards, drain=drain_timeout_s, route=route, extra=extra, first=first_servers)
         self.drain_timeout_s = drain_timeout_s
         self.audit_path = folder / "audit.jsonl"
         self.log_path = folder / "inspector.log"
@@ -220,8 +221,9 @@ listener "edge" {{
     route "{settings["route"]}" upstream="backend" agent="websocket-inspector"
 }}
 upstream "backend" {{
+    {settings["first"]}
     server "127.0.0.1:{self._upstream_port}"
-    connect-timeout-ms 2000
+    connect-timeout-ms 500
 }}
 {self.agent}
 audit {{ path "{self.audit_path}" }}
