@@ -278,7 +278,6 @@ fn rules() {
 #[test]
 fn what_is_not_built_is_refused() {
     for (rule, column, what) in [
-        ("handshake { compression \"inspect\" }", 25, "compression \"inspect\""),
         ("rate-limit { messages-per-second 1; per \"client-ip\" }", 41, "per \"client-ip\""),
         ("rate-limit { messages-per-second 1; per \"message-type\" }", 41, "per \"message-type\""),
         ("content-filter { rules \"xss\"; action \"redact\" }", 38, "action \"redact\""),
@@ -293,12 +292,6 @@ fn what_is_not_built_is_refused() {
     ] {
         check_rule(rule, column, &format!("`{what}` is not built yet: it is refused, not ignored"), "");
     }
-    check_rule(
-        "handshake { compression \"inspect\" }",
-        25,
-        "`compression \"inspect\"` is not built yet: it is refused, not ignored",
-        "use \"strip\"",
-    );
 }
 
 #[test]

@@ -21,11 +21,18 @@ impl MemoryBound {
     /// The bounds for connections under `engines`.
     pub fn new<'a>(engines: impl IntoIterator<Item = &'a Engine>) -> Self {
         let idle = connection_idle();
-        let messages_max = engines.into_iter().map(Engine::connection_size_max).max().unwrap_or(0);
+        let (mut messages_max, mut deflate_max) = (0, 0);
+        for engine in engines {
+            messages_max = messages_max.max(engine.connection_size_max());
+            deflate_max = deflate_max.max(engine.deflate_size_max());
+        }
         // Each direction holds a message that is being put together and, when its receiver does not read, the output of
         // one read: at most a finished message and a scratch full of frames.
         let pending_max = messages_max + 2 * SCRATCH_SIZE as u64;
-        Self { shard: shard(), connection_idle: idle, connection_max: idle + messages_max + pending_max }
+        // Windows of compressed messages, from the first one until the connection has had none for a while; those that refer
+        // back to earlier messages stay.
+        let connection_max = idle + messages_max + pending_max + deflate_max;
+        Self { shard: shard(), connection_idle: idle, connection_max }
     }
 }
 

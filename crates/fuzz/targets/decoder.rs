@@ -4,7 +4,8 @@
 use libfuzzer_sys::fuzz_target;
 use wsi_ws::{Assembled, Assembler, Decoder, Opcode, Piece, ProtocolError, Role, WireLimits};
 
-const LIMITS: WireLimits = WireLimits { frame_size_max: 4096, message_size_max: 6000, fragments_max: 16 };
+const LIMITS: WireLimits =
+    WireLimits { frame_size_max: 4096, message_size_max: 6000, fragments_max: 16, inflate_ratio_max: 100 };
 
 #[derive(Debug, PartialEq)]
 enum Event {

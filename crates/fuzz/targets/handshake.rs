@@ -43,19 +43,33 @@ fn request(head: &[u8]) {
     let Ok(request) = Request::parse(head, HeadLimits::default()) else { return };
     let hop = Hop { client: IpAddr::V4(Ipv4Addr::LOCALHOST), is_tls: false };
     let mut written = Vec::new();
-    write_upstream_request(&request, &Key::new([7; 16]), |_| true, hop, &mut written);
+    write_upstream_request(
+        &request,
+        &Key::new([7; 16]),
+        |_| true,
+        request.offers_compression(),
+        hop,
+        &mut written,
+    );
     // Ours is longer by what it adds.
     let limits = HeadLimits { size_max: 64 << 10, headers_max: 200 };
     let again = Request::parse(&written, limits).expect("what we write is an upgrade");
     assert_eq!((again.target(), again.host()), (request.target(), request.host()));
-    assert!(!again.offers_compression());
+    assert_eq!(again.offers_compression(), request.offers_compression());
+    assert_eq!(
+        again.compression().is_some(),
+        request.offers_compression(),
+        "our offer is one that we would accept"
+    );
 }
 
 fn response(head: &[u8]) {
     let Ok(response) = Response::parse(head, HeadLimits::default()) else { return };
     let mut written = Vec::new();
-    match response.verify(&Key::new([7; 16]), |_| true) {
-        Ok(accepted) => write_client_response(&accepted, "dGhlIHNhbXBsZSBub25jZQ==", &mut written),
+    match response.verify_extended(&Key::new([7; 16]), |_| true, true) {
+        Ok(accepted) => {
+            write_client_response(&accepted, "dGhlIHNhbXBsZSBub25jZQ==", accepted.compression(), &mut written)
+        }
         Err(_) => write_rejection(&response, &mut written),
     }
     let mut scanner = HeadScanner::new(Role::Server, HeadLimits { size_max: 64 << 10, headers_max: 200 });

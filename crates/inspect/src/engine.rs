@@ -3,13 +3,16 @@
 use std::sync::Arc;
 
 use wsi_policy::{
-    Action, ContentFilter, Direction, EventKind, EventSet, FailureMode, HandshakeRules, MessageTypes, Mode,
-    Pattern as PolicyPattern, Policy, RateLimit, Validation,
+    Action, Compression, ContentFilter, Direction, EventKind, EventSet, FailureMode, HandshakeRules,
+    MessageTypes, Mode, Pattern as PolicyPattern, Policy, RateLimit, Validation,
 };
 use wsi_ratelimit::Rate;
 use wsi_scan::{Database, Expression, Pattern, PatternId, RegexFlags};
 use wsi_schema::json;
-use wsi_ws::WireLimits;
+use wsi_ws::{
+    WireLimits,
+    deflate::{Compressor, Inflater},
+};
 
 use crate::rules::{RuleId, RuleTable};
 
@@ -164,6 +167,16 @@ impl Engine {
         self.plans.iter().map(|plan| plan.wire.message_size_max).fold(0, u64::saturating_add)
     }
 
+    /// The most that one connection may hold to inflate and to compress, both directions, in bytes: what came and what is to leave
+    /// each have a window, and while a message is compressed both its forms are there.
+    pub fn deflate_size_max(&self) -> u64 {
+        let message_size_max = self.plans.iter().map(|plan| plan.wire.message_size_max).max().unwrap_or(0);
+        match self.handshake.compression {
+            Compression::Inspect => 2 * (Inflater::SIZE_MAX + Compressor::SIZE_MAX) + message_size_max,
+            Compression::Strip | Compression::Refuse => 0,
+        }
+    }
+
     pub(crate) fn plan(&self, direction: Direction) -> &Plan {
         &self.plans[direction.index()]
     }
@@ -253,7 +266,12 @@ impl Compiler<'_> {
             (Mode::Detect, Some(size)) => size.max(limits.message_size_max),
         };
         let frame_size_max = limits.frame_size_max.unwrap_or(message_size_max);
-        WireLimits { frame_size_max, message_size_max, fragments_max: limits.fragments_max }
+        WireLimits {
+            frame_size_max,
+            message_size_max,
+            fragments_max: limits.fragments_max,
+            inflate_ratio_max: limits.inflate_ratio_max,
+        }
     }
 
     fn filter<'f>(&mut self, filter: &'f ContentFilter) -> Result<FilterRules<'f>, EngineError> {

@@ -2,9 +2,9 @@
 
 use wsi_policy::Direction;
 use wsi_ratelimit::Bucket;
-use wsi_ws::{Assembler, Decoder, Role};
+use wsi_ws::{Assembler, Decoder, Role, deflate::Flow};
 
-use crate::{engine::Engine, stage, transmit::OwnedFrame};
+use crate::{engine::Engine, recompress::Recompressor, stage, transmit::OwnedFrame};
 
 /// Receiving state of one direction. Nearly all of it is inline and small: an idle connection holds two.
 #[derive(Debug)]
@@ -13,6 +13,8 @@ pub(crate) struct Half {
     pub decoder: Decoder,
     pub assembler: Assembler,
     pub buckets: Box<[Bucket]>,
+    /// `None`: what leaves is plain.
+    pub recompressor: Option<Box<Recompressor>>,
     /// A frame that must leave before more input is taken.
     pub ready: Option<Box<OwnedFrame>>,
     /// The sender has sent a close frame: what follows is not read (RFC 6455 section 5.5.1).
@@ -22,15 +24,23 @@ pub(crate) struct Half {
 }
 
 impl Half {
-    pub fn new(direction: Direction, engine: &Engine, now_ns: u64) -> Self {
+    /// `from` and `to` say how messages are compressed on the sender's leg and on the receiver's, if they are.
+    pub fn new(
+        direction: Direction,
+        from: Option<Flow>,
+        to: Option<Flow>,
+        engine: &Engine,
+        now_ns: u64,
+    ) -> Self {
         let sender = match direction {
             Direction::ToServer => Role::Client,
             Direction::ToClient => Role::Server,
         };
         Self {
             direction,
-            decoder: Decoder::new(sender),
-            assembler: Assembler::default(),
+            decoder: from.map_or_else(|| Decoder::new(sender), |_| Decoder::with_deflate(sender)),
+            assembler: from.map_or_else(Assembler::default, Assembler::with_deflate),
+            recompressor: to.and_then(|flow| Recompressor::new(flow, from.is_some())).map(Box::new),
             buckets: stage::rate::buckets(engine.plan(direction), now_ns),
             ready: None,
             is_closed: false,

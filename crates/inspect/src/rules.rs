@@ -131,6 +131,7 @@ impl Default for RuleTable {
     fn default() -> Self {
         let protocol = ProtocolError::ALL.iter().map(|fault| match fault {
             ProtocolError::FrameTooBig => "limits/max-frame-size".into(),
+            ProtocolError::InflateRatio => "limits/max-inflate-ratio".into(),
             ProtocolError::MessageTooBig => "limits/max-message-size".into(),
             ProtocolError::TooManyFragments => "limits/max-fragments".into(),
             fault => format!("protocol/{}", fault.name()),

@@ -3,7 +3,10 @@
 use std::{ops::Range, sync::Arc};
 
 use wsi_policy::{Action, Direction, EventKind, Mode};
-use wsi_ws::{Assembled, CloseCode, ClosePayload, Header, Message, Opcode, Piece, ProtocolError, Role};
+use wsi_ws::{
+    Assembled, CloseCode, ClosePayload, Header, Message, Opcode, Piece, ProtocolError, Role,
+    deflate::Agreement,
+};
 
 use crate::{
     engine::Engine,
@@ -12,12 +15,14 @@ use crate::{
     pipeline::{self, Subject},
     rules::RuleId,
     transmit::{OwnedFrame, Run, Transmit},
-    verdict::Verdict,
+    verdict::{Permit, Verdict},
     worker::Worker,
 };
 
 /// How long a peer may take to answer a close frame.
 const CLOSE_TIMEOUT_NS: u64 = 5_000_000_000;
+/// How long the memory of compression is kept for the next compressed message.
+const DEFLATE_IDLE_NS: u64 = 60_000_000_000;
 
 /// An open connection. It opens no sockets and reads no clock; times are nanoseconds on the caller's monotone clock.
 ///
@@ -32,11 +37,20 @@ pub struct Session {
     engine: Arc<Engine>,
     halves: [Half; 2],
     active_ns: u64,
+    /// When a compressed message came or left last, while there is memory to give back.
+    deflated_ns: Option<u64>,
     totals: Totals,
     /// Set by the first close frame, fault or end, whoever caused it.
     closing: Option<Closing>,
     /// Close frames of our own that are still to be sent, by the role of the endpoint that gets them.
     own_close: [Option<OwnClose>; 2],
+}
+
+/// What was agreed on about compression, leg by leg (RFC 7692). `None`: the leg speaks plain frames.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Legs {
+    pub client: Option<Agreement>,
+    pub server: Option<Agreement>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -72,18 +86,35 @@ pub struct Context<'a, S: EventSink> {
 /// What is to happen with a frame that has been judged.
 enum Judged {
     Nothing,
-    InPlace(crate::Permit, Header, Range<usize>),
+    InPlace(Permit, Header, Range<usize>),
     Owned(Box<OwnedFrame>),
     Stop,
 }
 
 impl Session {
+    /// A session whose legs both speak plain frames.
     pub fn new(engine: Arc<Engine>, now_ns: u64) -> Self {
-        let halves = Direction::BOTH.map(|direction| Half::new(direction, &engine, now_ns));
+        Self::with_compression(engine, Legs::default(), now_ns)
+    }
+
+    pub fn with_compression(engine: Arc<Engine>, legs: Legs, now_ns: u64) -> Self {
+        let halves = Direction::BOTH.map(|direction| {
+            // Towards the server we compress as its client, and towards the client as its server.
+            let (from, to) = match direction {
+                Direction::ToServer => {
+                    (legs.client.map(|leg| leg.by_client), legs.server.map(|leg| leg.by_client))
+                }
+                Direction::ToClient => {
+                    (legs.server.map(|leg| leg.by_server), legs.client.map(|leg| leg.by_server))
+                }
+            };
+            Half::new(direction, from, to, &engine, now_ns)
+        });
         Self {
             engine,
             halves,
             active_ns: now_ns,
+            deflated_ns: None,
             totals: Totals::default(),
             closing: None,
             own_close: [None; 2],
@@ -187,9 +218,11 @@ impl Session {
             return closing.since_ns.saturating_add(CLOSE_TIMEOUT_NS);
         }
         let idle_ns = self.active_ns.saturating_add(self.engine.idle_timeout_ns);
+        let release_ns = self.deflated_ns.map(|since_ns| since_ns.saturating_add(DEFLATE_IDLE_NS));
         let message_ns = self.halves.iter().filter_map(|half| half.message_began_ns);
         message_ns
             .map(|began_ns| began_ns.saturating_add(self.engine.message_timeout_ns))
+            .chain(release_ns)
             .fold(idle_ns, u64::min)
     }
 
@@ -202,6 +235,10 @@ impl Session {
         if self.closing.is_some() {
             self.halves.iter_mut().for_each(|half| half.is_closed = true);
             return;
+        }
+        if self.deflated_ns.is_some_and(|since_ns| now_ns >= since_ns.saturating_add(DEFLATE_IDLE_NS)) {
+            self.release();
+            return self.handle_timeout(context);
         }
         let timeout_ns = self.engine.message_timeout_ns;
         let is_late = |half: &&Half| {
@@ -238,6 +275,17 @@ impl Session {
                 None => (None, Initiator::Inspector),
             };
             sink.event(Event::Close { code, initiator, totals: self.totals });
+        }
+    }
+
+    /// Gives back the memory of compression, but for windows that the next message may refer to.
+    fn release(&mut self) {
+        self.deflated_ns = None;
+        for half in &mut self.halves {
+            half.assembler.release();
+            if let Some(recompressor) = &mut half.recompressor {
+                recompressor.release();
+            }
         }
     }
 
@@ -281,7 +329,12 @@ impl Session {
             Assembled::InPlace(opcode) => {
                 let subject = Subject { direction, opcode, payload: &input[piece.payload.clone()] };
                 match self.inspect_message(subject, 1, context) {
-                    Verdict::Allow(permit) => Judged::InPlace(permit, piece.header, frame),
+                    Verdict::Allow(permit) => {
+                        match self.recompress(direction, subject.payload, false, context) {
+                            Some(buffer) => compressed(permit, direction, opcode, buffer, context.worker),
+                            None => Judged::InPlace(permit, piece.header, frame),
+                        }
+                    }
                     verdict => self.refuse(direction, verdict, context.now_ns),
                 }
             }
@@ -311,8 +364,18 @@ impl Session {
         context: &mut Context<'_, S>,
     ) -> Judged {
         let subject = Subject { direction, opcode: message.opcode, payload: message.payload() };
+        let was_compressed = message.was_compressed;
+        if was_compressed {
+            self.deflated_ns = Some(context.now_ns);
+        }
         match self.inspect_message(subject, message.fragments, context) {
             Verdict::Allow(permit) => {
+                let buffer = self.recompress(direction, message.payload(), was_compressed, context);
+                if let Some(buffer) = buffer {
+                    let opcode = message.opcode;
+                    context.worker.recycle(message.into_buffer());
+                    return compressed(permit, direction, opcode, buffer, context.worker);
+                }
                 let key = mask_key(direction, context.worker);
                 Judged::Owned(Box::new(OwnedFrame::from_message(permit, message, key)))
             }
@@ -321,6 +384,26 @@ impl Session {
                 self.refuse(direction, verdict, context.now_ns)
             }
         }
+    }
+
+    /// The compressed payload behind room for a header, if the message is to leave so.
+    #[inline]
+    fn recompress<S: EventSink>(
+        &mut self,
+        direction: Direction,
+        payload: &[u8],
+        was_compressed: bool,
+        context: &mut Context<'_, S>,
+    ) -> Option<Vec<u8>> {
+        let recompressor = self.halves[direction.index()].recompressor.as_mut()?;
+        let worker = &mut *context.worker;
+        let buffer = recompressor.compress(payload, was_compressed, || worker.spare());
+        if buffer.is_some() {
+            self.deflated_ns = Some(context.now_ns);
+        } else if recompressor.is_held() {
+            self.deflated_ns.get_or_insert(context.now_ns);
+        }
+        buffer
     }
 
     #[inline]
@@ -499,6 +582,17 @@ impl Session {
     fn begin_closing(&mut self, code: Option<CloseCode>, initiator: Initiator, now_ns: u64) {
         self.closing.get_or_insert(Closing { code, initiator, since_ns: now_ns });
     }
+}
+
+fn compressed(
+    permit: Permit,
+    direction: Direction,
+    opcode: Opcode,
+    buffer: Vec<u8>,
+    worker: &mut Worker,
+) -> Judged {
+    let key = mask_key(direction, worker);
+    Judged::Owned(Box::new(OwnedFrame::from_compressed(permit, opcode, buffer, key)))
 }
 
 /// Frames towards the server are masked with a key of our own (RFC 6455 section 5.3).

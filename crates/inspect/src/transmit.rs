@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use wsi_ws::{CloseCode, HEADER_SIZE_MAX, Header, Message, Opcode, mask};
+use wsi_ws::{CloseCode, HEADER_SIZE_MAX, Header, Message, Opcode, RSV1, mask};
 
 use crate::verdict::Permit;
 
@@ -36,6 +36,13 @@ impl OwnedFrame {
     pub(crate) fn from_message(_: Permit, message: Message, key: Option<[u8; 4]>) -> Self {
         let opcode = message.opcode;
         Self::frame(opcode, message.into_buffer(), key)
+    }
+
+    /// Frames what an inspected message was compressed to; `buffer` has [`HEADER_SIZE_MAX`] bytes in front of it.
+    pub(crate) fn from_compressed(_: Permit, opcode: Opcode, buffer: Vec<u8>, key: Option<[u8; 4]>) -> Self {
+        let mut frame = Self::frame(opcode, buffer, key);
+        frame.buffer[frame.start] |= RSV1;
+        frame
     }
 
     /// Frames an inspected control payload.

@@ -12,7 +12,7 @@ use crate::{
     engine::Engine,
     event::{Event, EventSink, Outcome, VerdictEvent},
     rules::{Refusal, RuleId},
-    session::{Context, Session},
+    session::{Context, Legs, Session},
     worker::Worker,
 };
 
@@ -132,7 +132,9 @@ impl Upgrade {
         let key = Key::new(context.worker.nonce());
         let mut out = Vec::with_capacity(head.len() + 128);
         let hop = Hop { client: place.client, is_tls: false };
-        handshake::write_upstream_request(&request, &key, |name| accepts(engine, name), hop, &mut out);
+        let compression = offers_compression(engine, &request);
+        let allowed = |name: &&str| accepts(engine, name);
+        handshake::write_upstream_request(&request, &key, allowed, compression, hop, &mut out);
         self.asked = Some(Asked { engine: Arc::clone(engine), key, request: head });
         self.scanner = HeadScanner::new(Role::Server, HeadLimits::default());
         RequestStep::Connect { upstream: route.upstream, request: out }
@@ -169,18 +171,22 @@ impl Upgrade {
         };
         let offered =
             |name: &str| request.subprotocols().any(|own| own == name) && accepts(&asked.engine, name);
-        let accepted = match response.verify(&asked.key, offered) {
+        let compression = offers_compression(&asked.engine, &request);
+        let accepted = match response.verify_extended(&asked.key, offered, compression) {
             Ok(accepted) => accepted,
             Err(fault) => return ResponseStep::Refused(asked.refuse(fault, context)),
         };
+        // The legs have nothing to do with each other: what the server refuses, the client may still have.
+        let client = request.compression().filter(|_| compression);
+        let legs = Legs { client, server: accepted.compression() };
         let mut out = Vec::with_capacity(end + 64);
-        handshake::write_client_response(&accepted, request.key(), &mut out);
+        handshake::write_client_response(&accepted, request.key(), client, &mut out);
         asked.tell_answer(&request, 101, context);
         context.worker.upgrade_stats_mut(Some(&asked.engine)).upgrades_accepted += 1;
         if asked.engine.tells(EventKind::Open) {
             context.sink.event(Event::Open { subprotocol: accepted.subprotocol() });
         }
-        let session = Box::new(Session::new(Arc::clone(&asked.engine), context.now_ns));
+        let session = Box::new(Session::with_compression(Arc::clone(&asked.engine), legs, context.now_ns));
         // The head ends in this input, or an earlier call would have seen its end.
         ResponseStep::Open { response: out, consumed: end.saturating_sub(before), session }
     }
@@ -259,6 +265,11 @@ fn accepts(engine: &Engine, name: &str) -> bool {
     let rules = &engine.handshake;
     engine.mode == Mode::Detect
         || rules.subprotocols.as_ref().is_none_or(|names| names.iter().any(|each| each == name))
+}
+
+/// Whether we offer compression to the server: only where the client wants it too.
+fn offers_compression(engine: &Engine, request: &Request<'_>) -> bool {
+    engine.handshake.compression == Compression::Inspect && request.offers_compression()
 }
 
 fn answer<'a>(request: &Request<'a>, status: u16) -> Event<'a> {

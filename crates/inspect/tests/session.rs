@@ -120,8 +120,12 @@ impl Wire {
     fn arrived(&self, direction: Direction) -> Vec<Got> {
         let sender = if direction == Direction::ToServer { Role::Client } else { Role::Server };
         let (mut decoder, mut assembler) = (Decoder::new(sender), Assembler::default());
-        let limits =
-            WireLimits { frame_size_max: u64::MAX, message_size_max: 1 << 30, fragments_max: u32::MAX };
+        let limits = WireLimits {
+            frame_size_max: u64::MAX,
+            message_size_max: 1 << 30,
+            fragments_max: u32::MAX,
+            inflate_ratio_max: 100,
+        };
         let mut bytes = self.received[direction.index()].clone();
         let mut input = &mut bytes[..];
         let mut got = Vec::new();

@@ -9,6 +9,8 @@ pub struct Limits {
     /// `max-message-size` it is also the largest message.
     pub message_size_max: u64,
     pub fragments_max: u32,
+    /// Bytes that a byte of a compressed message may inflate to, on average, once it has become 64 KiB.
+    pub inflate_ratio_max: u32,
     /// First fragment to FIN.
     pub message_timeout_ms: u64,
     pub idle_timeout_s: u64,
@@ -19,6 +21,7 @@ pub struct Limits {
 impl Limits {
     pub const MESSAGE_SIZE_MAX_DEFAULT: u64 = 1 << 20;
     pub const FRAGMENTS_MAX_DEFAULT: u32 = 1024;
+    pub const INFLATE_RATIO_MAX_DEFAULT: u32 = 100;
     pub const MESSAGE_TIMEOUT_MS_DEFAULT: u64 = 30_000;
     pub const IDLE_TIMEOUT_S_DEFAULT: u64 = 3_600;
     pub const JSON_DEPTH_MAX_DEFAULT: u32 = 64;
@@ -30,6 +33,7 @@ impl Default for Limits {
             frame_size_max: None,
             message_size_max: Self::MESSAGE_SIZE_MAX_DEFAULT,
             fragments_max: Self::FRAGMENTS_MAX_DEFAULT,
+            inflate_ratio_max: Self::INFLATE_RATIO_MAX_DEFAULT,
             message_timeout_ms: Self::MESSAGE_TIMEOUT_MS_DEFAULT,
             idle_timeout_s: Self::IDLE_TIMEOUT_S_DEFAULT,
             json_depth_max: Self::JSON_DEPTH_MAX_DEFAULT,

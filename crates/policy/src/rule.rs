@@ -36,6 +36,8 @@ impl Default for HandshakeRules {
 /// What becomes of an offer of permessage-deflate (RFC 7692).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Compression {
+    /// It is accepted on each leg apart, and messages are inspected inflated.
+    Inspect,
     /// The offer is not passed on, so both legs speak plain frames.
     #[default]
     Strip,

@@ -3,6 +3,7 @@
 
 use crate::{
     decoder::Piece,
+    deflate::{Flow, Inflater},
     error::ProtocolError,
     frame::{HEADER_SIZE_MAX, Opcode},
     limits::WireLimits,
@@ -17,13 +18,20 @@ pub struct Assembler {
     open: Option<Box<OpenMessage>>,
     /// At most 125 bytes; empty, and so without memory, between cut control frames.
     control: Vec<u8>,
+    /// How messages may be compressed, if at all.
+    flow: Option<Flow>,
+    /// Since the first compressed message.
+    inflater: Option<Box<Inflater>>,
 }
 
 #[derive(Debug)]
 struct OpenMessage {
     opcode: Opcode,
+    is_compressed: bool,
     utf8: Utf8,
     fragments: u32,
+    /// Bytes of payload of the fragments that have begun.
+    wire_size: u64,
     /// Room for a frame header, then the payload so far: the message leaves in the buffer in which it was put together.
     buffer: Vec<u8>,
 }
@@ -43,10 +51,11 @@ pub enum Assembled {
     Control { opcode: Opcode, payload: Vec<u8> },
 }
 
-/// A message with its payload in a buffer of its own.
+/// A message with its payload in a buffer of its own, inflated if it was compressed.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Message {
     pub opcode: Opcode,
+    pub was_compressed: bool,
     pub fragments: u32,
     buffer: Vec<u8>,
 }
@@ -67,6 +76,19 @@ impl Message {
 }
 
 impl Assembler {
+    /// An assembler for messages that may be compressed as `flow` says.
+    pub fn with_deflate(flow: Flow) -> Self {
+        Self { flow: Some(flow), ..Self::default() }
+    }
+
+    /// Gives back the memory of the inflater if no later message needs what it holds: without context takeover, between messages.
+    pub fn release(&mut self) {
+        let is_disposable = self.flow.is_some_and(|flow| flow.no_context_takeover);
+        if is_disposable && !self.open.as_ref().is_some_and(|open| open.is_compressed) {
+            self.inflater = None;
+        }
+    }
+
     /// Whether a message has begun and not ended.
     pub fn is_open(&self) -> bool {
         self.open.is_some()
@@ -99,13 +121,26 @@ impl Assembler {
                 return Ok(Assembled::InPlace(opcode));
             }
             if opcode != Opcode::Continuation {
-                self.open = Some(Box::new(OpenMessage::new(opcode, spare())));
+                self.open = Some(Box::new(OpenMessage::new(piece, spare())));
             }
         }
         let Some(open) = &mut self.open else { return Err(ProtocolError::OrphanContinuation) };
-        open.fragments += u32::from(piece.is_first);
-        open.append(&input[piece.payload.clone()], limits)?;
-        if !(piece.is_last && piece.header.fin) {
+        if piece.is_first {
+            open.fragments += 1;
+            open.wire_size += piece.header.payload_size;
+        }
+        let (payload, is_end) = (&input[piece.payload.clone()], piece.is_last && piece.header.fin);
+        if open.is_compressed {
+            let Some(flow) = self.flow else { return Err(ProtocolError::ReservedBits) };
+            let inflater = self.inflater.get_or_insert_with(|| Box::new(Inflater::new(flow)));
+            open.inflate(payload, inflater, limits)?;
+            if is_end {
+                inflater.finish(limits)?;
+            }
+        } else {
+            open.append(payload, limits)?;
+        }
+        if !is_end {
             return Ok(Assembled::Pending);
         }
         if open.opcode == Opcode::Text {
@@ -120,22 +155,23 @@ impl Assembler {
     /// Judges a frame by its header. `true`: it is a message of its own that lies in the input as a whole.
     fn begin_frame(&self, piece: &Piece, limits: &WireLimits) -> Result<bool, ProtocolError> {
         let continues = piece.header.opcode == Opcode::Continuation;
-        let (held, fragments) = match &self.open {
+        let (held, fragments, is_compressed) = match &self.open {
             Some(_) if !continues => return Err(ProtocolError::NestedMessage),
             None if continues => return Err(ProtocolError::OrphanContinuation),
-            Some(open) => (open.payload_size(), open.fragments),
-            None => (0, 0),
+            Some(open) => (open.wire_size, open.fragments, open.is_compressed),
+            None => (0, 0, piece.is_compressed),
         };
-        if held.saturating_add(piece.header.payload_size) > limits.message_size_max {
+        let wire_size = held.saturating_add(piece.header.payload_size);
+        if wire_size > WireLimits::on_wire(limits.message_size_max, is_compressed) {
             return Err(ProtocolError::MessageTooBig);
         }
-        if piece.header.payload_size > limits.frame_size_max {
+        if piece.header.payload_size > WireLimits::on_wire(limits.frame_size_max, is_compressed) {
             return Err(ProtocolError::FrameTooBig);
         }
         if fragments >= limits.fragments_max {
             return Err(ProtocolError::TooManyFragments);
         }
-        Ok(!continues && piece.header.fin && piece.is_whole_frame())
+        Ok(!continues && !is_compressed && piece.header.fin && piece.is_whole_frame())
     }
 
     fn accept_control(&mut self, opcode: Opcode, piece: &Piece, input: &[u8]) -> Assembled {
@@ -152,14 +188,38 @@ impl Assembler {
 }
 
 impl OpenMessage {
-    fn new(opcode: Opcode, mut buffer: Vec<u8>) -> Self {
+    fn new(begun: &Piece, mut buffer: Vec<u8>) -> Self {
         buffer.clear();
         buffer.resize(HEADER_SIZE_MAX, 0);
-        Self { opcode, utf8: Utf8::default(), fragments: 0, buffer }
+        Self {
+            opcode: begun.header.opcode,
+            is_compressed: begun.is_compressed,
+            utf8: Utf8::default(),
+            fragments: 0,
+            wire_size: 0,
+            buffer,
+        }
     }
 
-    fn payload_size(&self) -> u64 {
-        (self.buffer.len() - HEADER_SIZE_MAX) as u64
+    fn inflate(
+        &mut self,
+        mut bytes: &[u8],
+        inflater: &mut Inflater,
+        limits: &WireLimits,
+    ) -> Result<(), ProtocolError> {
+        let mut goes_on = !bytes.is_empty();
+        while goes_on {
+            let (at, room) = (self.buffer.len(), inflater.room(bytes.len(), limits));
+            self.reserve(room, limits);
+            self.buffer.resize(at + room, 0);
+            let step = inflater.step(&mut bytes, &mut self.buffer[at..], limits);
+            self.buffer.truncate(at + step.map_or(0, |(given, _)| given));
+            goes_on = step?.1;
+            if self.opcode == Opcode::Text {
+                self.utf8.feed(&self.buffer[at..])?;
+            }
+        }
+        Ok(())
     }
 
     fn append(&mut self, bytes: &[u8], limits: &WireLimits) -> Result<(), ProtocolError> {
@@ -185,6 +245,11 @@ impl OpenMessage {
     }
 
     fn into_message(self) -> Message {
-        Message { opcode: self.opcode, fragments: self.fragments, buffer: self.buffer }
+        Message {
+            opcode: self.opcode,
+            was_compressed: self.is_compressed,
+            fragments: self.fragments,
+            buffer: self.buffer,
+        }
     }
 }

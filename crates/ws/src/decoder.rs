@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::{
     error::ProtocolError,
-    frame::{HEADER_SIZE_MAX, Header, Role},
+    frame::{HEADER_SIZE_MAX, Header, RSV1, Role},
     mask,
 };
 
@@ -16,6 +16,8 @@ use crate::{
 #[derive(Debug)]
 pub struct Decoder {
     sender: Role,
+    /// permessage-deflate is agreed on.
+    deflates: bool,
     state: State,
 }
 
@@ -40,6 +42,8 @@ pub struct Piece {
     pub header: Header,
     /// Where the bytes are in the input; may be empty.
     pub payload: Range<usize>,
+    /// The frame begins a compressed message (RFC 7692); said of its first piece only.
+    pub is_compressed: bool,
     /// The payload begins here.
     pub is_first: bool,
     /// The payload ends here.
@@ -60,7 +64,12 @@ impl Piece {
 impl Decoder {
     /// A decoder for what `sender` sends.
     pub fn new(sender: Role) -> Self {
-        Self { sender, state: State::START }
+        Self { sender, deflates: false, state: State::START }
+    }
+
+    /// A decoder for what `sender` sends after it has agreed on permessage-deflate.
+    pub fn with_deflate(sender: Role) -> Self {
+        Self { deflates: true, ..Self::new(sender) }
     }
 
     /// Takes the next piece off the start of `input`. `Ok(None)`: all of `input` was taken and more is needed.
@@ -70,16 +79,20 @@ impl Decoder {
     #[inline]
     pub fn decode(&mut self, input: &mut [u8]) -> Result<Option<Piece>, ProtocolError> {
         match self.state {
-            State::Header { size: 0, .. } => match Header::parse(input, self.sender) {
-                Ok(Some((header, size))) => {
-                    Ok(Some(self.take_payload(header, None, input, size, Some(size))))
+            State::Header { size: 0, .. } => {
+                match Header::parse_extended(input, self.sender, self.deflates) {
+                    Ok(Some((header, size))) => {
+                        let is_compressed = is_compressed(input);
+                        let piece = self.take_payload(header, None, input, size, Some(size));
+                        Ok(Some(Piece { is_compressed, ..piece }))
+                    }
+                    Ok(None) => {
+                        self.keep_header(input);
+                        Ok(None)
+                    }
+                    Err(error) => Err(self.fail(error)),
                 }
-                Ok(None) => {
-                    self.keep_header(input);
-                    Ok(None)
-                }
-                Err(error) => Err(self.fail(error)),
-            },
+            }
             State::Header { bytes, size } => self.finish_header(bytes, usize::from(size), input),
             State::Payload { .. } if input.is_empty() => Ok(None),
             State::Payload { header, taken } => {
@@ -110,8 +123,11 @@ impl Decoder {
     ) -> Result<Option<Piece>, ProtocolError> {
         let added = input.len().min(HEADER_SIZE_MAX - had);
         bytes[had..had + added].copy_from_slice(&input[..added]);
-        match Header::parse(&bytes[..had + added], self.sender) {
-            Ok(Some((header, size))) => Ok(Some(self.take_payload(header, None, input, size - had, None))),
+        match Header::parse_extended(&bytes[..had + added], self.sender, self.deflates) {
+            Ok(Some((header, size))) => {
+                let piece = self.take_payload(header, None, input, size - had, None);
+                Ok(Some(Piece { is_compressed: is_compressed(&bytes), ..piece }))
+            }
             Ok(None) => {
                 self.state = State::Header { bytes, size: (had + added) as u8 };
                 Ok(None)
@@ -142,13 +158,18 @@ impl Decoder {
         let is_last = here as u64 == left;
         self.state =
             if is_last { State::START } else { State::Payload { header, taken: taken + here as u64 } };
-        Piece { header, consumed: payload.end, payload, is_first, is_last, header_size }
+        Piece { header, consumed: payload.end, payload, is_compressed: false, is_first, is_last, header_size }
     }
 
     fn fail(&mut self, error: ProtocolError) -> ProtocolError {
         self.state = State::Failed(error);
         error
     }
+}
+
+/// Asked of a header that was accepted.
+fn is_compressed(header: &[u8]) -> bool {
+    header.first().is_some_and(|first| first & RSV1 != 0)
 }
 
 impl State {

@@ -2,7 +2,7 @@
 
 use crate::close::CloseCode;
 
-/// A violation of RFC 6455 by the sender of a frame. The variants are fieldless: [`ProtocolError::name`] is a metric
+/// A violation of RFC 6455 or RFC 7692 by the sender of a frame. The variants are fieldless: [`ProtocolError::name`] is a metric
 /// label and a rule name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum ProtocolError {
@@ -18,6 +18,10 @@ pub enum ProtocolError {
     ControlTooLong,
     #[error("frame larger than the limit")]
     FrameTooBig,
+    #[error("compressed message that inflates further than the limit")]
+    InflateRatio,
+    #[error("compressed message that is no deflate stream (RFC 7692 section 7.2.2)")]
+    InvalidDeflate,
     #[error("text message that is not UTF-8 (section 8.1)")]
     InvalidUtf8,
     #[error("payload length not in its shortest form, or with its highest bit set (section 5.2)")]
@@ -41,13 +45,15 @@ pub enum ProtocolError {
 }
 
 impl ProtocolError {
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::CloseCode,
         Self::CloseLength,
         Self::CloseReasonUtf8,
         Self::ControlFragmented,
         Self::ControlTooLong,
         Self::FrameTooBig,
+        Self::InflateRatio,
+        Self::InvalidDeflate,
         Self::InvalidUtf8,
         Self::LengthEncoding,
         Self::MaskedByServer,
@@ -63,9 +69,10 @@ impl ProtocolError {
     /// The close code that the sender of the fault is told: the only place where a fault becomes a code.
     pub const fn close_code(self) -> CloseCode {
         match self {
-            Self::InvalidUtf8 | Self::CloseReasonUtf8 => CloseCode::INVALID_PAYLOAD,
+            Self::InvalidDeflate | Self::InvalidUtf8 | Self::CloseReasonUtf8 => CloseCode::INVALID_PAYLOAD,
             Self::FrameTooBig | Self::MessageTooBig => CloseCode::MESSAGE_TOO_BIG,
-            Self::TooManyFragments => CloseCode::POLICY_VIOLATION,
+            // Limits of shape, not of size.
+            Self::InflateRatio | Self::TooManyFragments => CloseCode::POLICY_VIOLATION,
             Self::CloseCode
             | Self::CloseLength
             | Self::ControlFragmented
@@ -89,6 +96,8 @@ impl ProtocolError {
             Self::ControlFragmented => "control-fragmented",
             Self::ControlTooLong => "control-too-long",
             Self::FrameTooBig => "frame-too-big",
+            Self::InflateRatio => "inflate-ratio",
+            Self::InvalidDeflate => "invalid-deflate",
             Self::InvalidUtf8 => "invalid-utf8",
             Self::LengthEncoding => "length-encoding",
             Self::MaskedByServer => "masked-by-server",

@@ -11,6 +11,8 @@ use crate::error::ProtocolError;
 pub const HEADER_SIZE_MAX: usize = 14;
 /// The most that a control frame may carry (RFC 6455 section 5.5).
 pub const CONTROL_PAYLOAD_SIZE_MAX: usize = 125;
+/// The bit of a header's first byte that marks the first frame of a compressed message (RFC 7692 section 6).
+pub const RSV1: u8 = 0x40;
 
 /// A frame's opcode; the reserved ones can't be constructed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -90,8 +92,19 @@ impl Header {
     /// The first MUST of RFC 6455 sections 5.1, 5.2 and 5.5 that the header breaks.
     #[inline]
     pub fn parse(bytes: &[u8], sender: Role) -> Result<Option<(Self, usize)>, ProtocolError> {
+        Self::parse_extended(bytes, sender, false)
+    }
+
+    /// The same, where [`RSV1`] may stand on the first frame of a data message if `deflates`: the endpoints have agreed on
+    /// permessage-deflate. The header that is returned does not say whether it stood there.
+    #[inline]
+    pub(crate) fn parse_extended(
+        bytes: &[u8],
+        sender: Role,
+        deflates: bool,
+    ) -> Result<Option<(Self, usize)>, ProtocolError> {
         let Some(&first) = bytes.first() else { return Ok(None) };
-        if first & 0x70 != 0 {
+        if first & 0x70 != 0 && !(deflates && begins_compressed(first)) {
             return Err(ProtocolError::ReservedBits);
         }
         let opcode = Opcode::new(first & 0x0f).ok_or(ProtocolError::ReservedOpcode)?;
@@ -182,6 +195,12 @@ impl Header {
             None => at,
         }
     }
+}
+
+/// RSV1 alone, on a text or binary frame: control frames and continuations never carry it (RFC 7692 section 6).
+#[cold]
+const fn begins_compressed(first: u8) -> bool {
+    first & 0x70 == RSV1 && matches!(Opcode::new(first & 0x0f), Some(Opcode::Text | Opcode::Binary))
 }
 
 #[cfg(test)]

@@ -6,7 +6,8 @@ use wsi_ws::{
     Assembled, Assembler, Decoder, HEADER_SIZE_MAX, Header, Opcode, ProtocolError, Role, WireLimits, mask,
 };
 
-const LIMITS: WireLimits = WireLimits { frame_size_max: 66_000, message_size_max: 70_000, fragments_max: 8 };
+const LIMITS: WireLimits =
+    WireLimits { frame_size_max: 66_000, message_size_max: 70_000, fragments_max: 8, inflate_ratio_max: 100 };
 
 #[derive(Debug, PartialEq)]
 enum Event {

@@ -12,6 +12,9 @@ use crate::{demo::build_release, run::Result, setup};
 /// What needs no compression and takes seconds.
 const CASES: &str = "1.*,2.*,3.*,4.*,5.*,6.*,7.*,10.*";
 
+/// Enough for the above and for 9.*, which take seconds and a minute. The suite bounds each case by itself.
+const LEG_MAX_S: u64 = 900;
+
 #[derive(Args, Debug)]
 pub(crate) struct Options {
     /// Cases by number, with `*` for any rest: 9.* are limits, 12.* and 13.* compression
@@ -20,6 +23,9 @@ pub(crate) struct Options {
     /// What the inspector does about permessage-deflate
     #[arg(long, value_enum, default_value_t = Compression::Strip)]
     compression: Compression,
+    /// End a leg that takes longer
+    #[arg(long, default_value_t = LEG_MAX_S)]
+    leg_max_s: u64,
     /// Take the results for what is expected from now on
     #[arg(long)]
     bless: bool,
@@ -34,7 +40,7 @@ enum Compression {
 impl Default for Options {
     fn default() -> Self {
         let cases = CASES.split(',').map(str::to_owned).collect();
-        Self { cases, compression: Compression::Strip, bless: false }
+        Self { cases, compression: Compression::Strip, leg_max_s: LEG_MAX_S, bless: false }
     }
 }
 

@@ -5,7 +5,7 @@ use std::fs;
 
 use crate::run::{Result, cargo, command, root, run, target};
 
-const TARGETS: [&str; 2] = ["decoder", "handshake"];
+const TARGETS: [&str; 3] = ["decoder", "handshake", "inflate"];
 const TRIPLE: &str = "x86_64-unknown-linux-gnu";
 const FLAGS: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \

@@ -242,11 +242,6 @@ NOT_BUILT = {
     ),
     "proxy-protocol": ('bind "127.0.0.1:8080"', 'bind "127.0.0.1:8080"\n    proxy-protocol true', "proxy-protocol"),
     "upstream tls": ('server "127.0.0.1:9001"', 'server "127.0.0.1:9001"\n    tls { server-name "b.internal" }', "tls"),
-    "compression inspect": (
-        'events "ws_close"',
-        'events "ws_close"\n    handshake { compression "inspect" }',
-        "inspect",
-    ),
     "protobuf": (
         'events "ws_close"',
         'events "ws_close"\n    validation { schema-type "protobuf"; schema-path "o.proto" message="a.B" }',

@@ -11,9 +11,9 @@ const TIMEOUT_MS_MAX: u64 = 600_000;
 pub(super) fn read(agent: Block<'_>, findings: &mut Findings) -> HandshakeRules {
     let Some(block) = agent.block("handshake") else { return HandshakeRules::default() };
     let compressions = [
+        ("inspect", Ok(Compression::Inspect)),
         ("strip", Ok(Compression::Strip)),
         ("refuse", Ok(Compression::Refuse)),
-        ("inspect", Err("use \"strip\": the extension is not offered on, so both legs speak plain frames")),
     ];
     HandshakeRules {
         origins: read_list(block, "allow-origins", read_origin, findings),

@@ -8,6 +8,8 @@ use crate::document::Block;
 /// The largest size of a message that can be configured, in bytes.
 pub(super) const MESSAGE_SIZE_MAX: u64 = 1 << 30;
 const FRAGMENTS_MAX: u64 = 1 << 20;
+/// No deflate stream inflates further: 258 bytes take two bits at least.
+const INFLATE_RATIO_MAX: u64 = 1032;
 const MESSAGE_TIMEOUT_MS_MAX: u64 = 3_600_000;
 const IDLE_TIMEOUT_S_MAX: u64 = 2_592_000;
 /// Validation recurses, so that depth is bounded by the stack of a shard.
@@ -18,6 +20,8 @@ pub(super) fn read(agent: Block<'_>, findings: &mut Findings) -> Limits {
     let Some(block) = agent.block("limits") else { return default };
     let mut integer = |name, max| block.value(name).and_then(|value| value.integer(1..=max, findings));
     let fragments_max = integer("max-fragments", FRAGMENTS_MAX).and_then(|max| u32::try_from(max).ok());
+    let inflate_ratio_max =
+        integer("max-inflate-ratio", INFLATE_RATIO_MAX).and_then(|max| u32::try_from(max).ok());
     let message_timeout_ms = integer("message-timeout-ms", MESSAGE_TIMEOUT_MS_MAX);
     let idle_timeout_s = integer("idle-timeout-s", IDLE_TIMEOUT_S_MAX);
     let json_depth_max = integer("max-json-depth", JSON_DEPTH_MAX).and_then(|max| u32::try_from(max).ok());
@@ -26,6 +30,7 @@ pub(super) fn read(agent: Block<'_>, findings: &mut Findings) -> Limits {
         frame_size_max: size("max-frame-size"),
         message_size_max: size("max-message-size").unwrap_or(default.message_size_max),
         fragments_max: fragments_max.unwrap_or(default.fragments_max),
+        inflate_ratio_max: inflate_ratio_max.unwrap_or(default.inflate_ratio_max),
         message_timeout_ms: message_timeout_ms.unwrap_or(default.message_timeout_ms),
         idle_timeout_s: idle_timeout_s.unwrap_or(default.idle_timeout_s),
         json_depth_max: json_depth_max.unwrap_or(default.json_depth_max),

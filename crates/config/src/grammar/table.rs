@@ -66,8 +66,7 @@ static LIMITS: &[Form] = &[
     leaf("max-message-size", "max-message-size \"1MiB\""),
     leaf("max-frame-size", "max-frame-size \"1MiB\""),
     leaf("max-fragments", "max-fragments 1024"),
-    leaf("max-inflate-ratio", "max-inflate-ratio 100")
-        .refused("remove it; compression is stripped, so nothing is inflated"),
+    leaf("max-inflate-ratio", "max-inflate-ratio 100"),
     leaf("message-timeout-ms", "message-timeout-ms 30000"),
     leaf("idle-timeout-s", "idle-timeout-s 3600"),
     leaf("max-json-depth", "max-json-depth 64"),

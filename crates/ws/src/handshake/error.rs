@@ -74,7 +74,9 @@ pub enum HandshakeError {
     UpstreamConnection,
     #[error("upstream's 101 has a header twice that may stand only once")]
     UpstreamDuplicateHeader,
-    #[error("upstream's 101 accepts an extension, though none was offered (RFC 6455 section 4.1)")]
+    #[error(
+        "upstream's 101 accepts an extension that was not offered, or not as it was (RFC 6455 section 4.1)"
+    )]
     UpstreamExtension,
     #[error(
         "upstream's answer is no well-formed HTTP/1.1 head; does the upstream speak plain HTTP on this port?"

@@ -6,6 +6,7 @@ use super::accept::{Key, accept_value};
 use super::head::Field;
 use super::request::Request;
 use super::response::Accepted;
+use crate::deflate::{Agreement, OFFER};
 
 /// The hop that a request came in by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,8 +17,9 @@ pub struct Hop {
     pub is_tls: bool,
 }
 
-/// Writes our own request to the upstream: the same target and host, our `key`, no extensions, the client's
-/// subprotocols that are `allowed` in the client's order, and its end-to-end header fields in theirs.
+/// Writes our own request to the upstream: the same target and host, our `key`, no extension but permessage-deflate if it
+/// `offers_compression`, the client's subprotocols that are `allowed` in the client's order, and its end-to-end header
+/// fields in theirs.
 ///
 /// The client's address is appended to `X-Forwarded-For`, whose fields become one; `X-Forwarded-Proto` is added
 /// if it is absent. Whether the values that a client sent may be believed is for the reader to know.
@@ -25,6 +27,7 @@ pub fn write_upstream_request(
     request: &Request<'_>,
     key: &Key,
     allowed: impl FnMut(&&str) -> bool,
+    offers_compression: bool,
     hop: Hop,
     out: &mut Vec<u8>,
 ) {
@@ -35,6 +38,9 @@ pub fn write_upstream_request(
     let subprotocols: Vec<_> = request.subprotocols().filter(allowed).collect();
     if !subprotocols.is_empty() {
         write_field(out, "Sec-WebSocket-Protocol", subprotocols.join(", ").as_bytes());
+    }
+    if offers_compression {
+        write_field(out, "Sec-WebSocket-Extensions", OFFER.as_bytes());
     }
     let mut proto_present = false;
     for field in request.end_to_end() {
@@ -55,15 +61,23 @@ pub fn write_upstream_request(
     out.extend_from_slice(b"\r\n");
 }
 
-/// Writes our own 101 to the client, the answer to its key, with the upstream's subprotocol and end-to-end header
-/// fields.
-pub fn write_client_response(accepted: &Accepted<'_>, client_key: &str, out: &mut Vec<u8>) {
+/// Writes our own 101 to the client, the answer to its key, with the `compression` that we grant it and the upstream's
+/// subprotocol and end-to-end header fields.
+pub fn write_client_response(
+    accepted: &Accepted<'_>,
+    client_key: &str,
+    compression: Option<Agreement>,
+    out: &mut Vec<u8>,
+) {
     out.extend_from_slice(
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n",
     );
     write_field(out, "Sec-WebSocket-Accept", &accept_value(client_key.as_bytes()));
     if let Some(subprotocol) = accepted.subprotocol() {
         write_field(out, "Sec-WebSocket-Protocol", subprotocol.as_bytes());
+    }
+    if let Some(agreement) = compression {
+        write_field(out, "Sec-WebSocket-Extensions", agreement.answer().as_bytes());
     }
     for field in accepted.response().end_to_end() {
         write_field(out, field.name, field.value);

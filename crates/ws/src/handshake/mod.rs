@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Neither head is passed on: each is read strictly and written anew in one canonical form, with a key of our own
-//! upstream and no extensions. What two parsers could read differently is refused, so that the upstream can't see another
+//! upstream and no extensions but permessage-deflate, which is agreed on with each side apart. What two parsers could read differently is refused, so that the upstream can't see another
 //! request than the one that was judged here. Nothing is written to a head that was not validated before.
 
 pub mod limits;
@@ -27,6 +27,7 @@ mod uri;
 
 pub use accept::{Key, accept_value};
 pub use error::HandshakeError;
+pub(crate) use extensions::Extension;
 pub use forward::{Hop, write_client_response, write_upstream_request};
 pub use head::Field;
 pub use limits::HeadLimits;

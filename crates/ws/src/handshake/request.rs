@@ -4,10 +4,12 @@ use std::fmt;
 
 use super::connection::{Connection, upgrades_to_websocket};
 use super::error::HandshakeError;
+use super::extensions::Extension;
 use super::head::{Field, Head};
 use super::limits::HeadLimits;
 use super::token::{token, tokens};
-use super::{accept, extensions, names, uri};
+use super::{accept, names, uri};
+use crate::deflate::Agreement;
 
 /// A valid upgrade request, borrowed from its head.
 #[derive(Clone)]
@@ -19,7 +21,7 @@ pub struct Request<'a> {
     origin: Option<&'a str>,
     key: &'a str,
     subprotocols: Vec<&'a str>,
-    extensions: Vec<&'a str>,
+    extensions: Vec<Extension<'a>>,
 }
 
 impl<'a> Request<'a> {
@@ -46,7 +48,7 @@ impl<'a> Request<'a> {
             return Err(HandshakeError::KeyInvalid);
         }
         let subprotocols = subprotocols(&head).ok_or(HandshakeError::SubprotocolSyntax)?;
-        let extensions = extensions::names(head.values("sec-websocket-extensions"))
+        let extensions = Extension::list(head.values("sec-websocket-extensions"))
             .ok_or(HandshakeError::ExtensionSyntax)?;
         Ok(Self { head, connection, target, host, origin, key, subprotocols, extensions })
     }
@@ -83,12 +85,17 @@ impl<'a> Request<'a> {
 
     /// The names of the offered extensions in the client's order; a name may stand several times.
     pub fn extensions(&self) -> impl Iterator<Item = &'a str> {
-        self.extensions.iter().copied()
+        self.extensions.iter().map(Extension::name)
     }
 
     /// True if permessage-deflate (RFC 7692) is among the offers.
     pub fn offers_compression(&self) -> bool {
         self.extensions().any(|name| name.eq_ignore_ascii_case("permessage-deflate"))
+    }
+
+    /// What we agree on, as a server, with a client that offers permessage-deflate: the first offer that can be accepted.
+    pub fn compression(&self) -> Option<Agreement> {
+        self.extensions.iter().find_map(Agreement::accept)
     }
 
     /// All header fields in order, hop-by-hop ones included.

@@ -5,9 +5,11 @@ use std::fmt;
 use super::accept::{Key, accept_value};
 use super::connection::{Connection, upgrades_to_websocket};
 use super::error::HandshakeError;
+use super::extensions::Extension;
 use super::head::{Field, Head, is_text_byte};
 use super::limits::HeadLimits;
 use super::token::token;
+use crate::deflate::Agreement;
 
 /// A well-formed final answer, borrowed from its head: an upgrade that is still to be verified, or anything else.
 #[derive(Clone)]
@@ -23,6 +25,7 @@ pub struct Response<'a> {
 pub struct Accepted<'a> {
     response: &'a Response<'a>,
     subprotocol: Option<&'a str>,
+    compression: Option<Agreement>,
 }
 
 impl<'a> Response<'a> {
@@ -48,7 +51,7 @@ impl<'a> Response<'a> {
     }
 
     /// Checks that the answer upgrades as we asked, by the `key` that we sent. `offered` tells whether our request
-    /// offered a subprotocol.
+    /// offered a subprotocol; it offered no extension.
     ///
     /// # Errors
     /// The first MUST that the upstream broke (status 502).
@@ -57,17 +60,31 @@ impl<'a> Response<'a> {
         key: &Key,
         offered: impl FnMut(&str) -> bool,
     ) -> Result<Accepted<'_>, HandshakeError> {
+        self.verify_extended(key, offered, false)
+    }
+
+    /// The same, where our request offered [`crate::deflate::OFFER`] if `offered_compression`.
+    ///
+    /// # Errors
+    /// The first MUST that the upstream broke (status 502).
+    pub fn verify_extended(
+        &self,
+        key: &Key,
+        offered: impl FnMut(&str) -> bool,
+        offered_compression: bool,
+    ) -> Result<Accepted<'_>, HandshakeError> {
         if !self.is_upgrade() {
             return Err(HandshakeError::UpstreamStatus);
         }
         self.verify_upgrade(key).map_err(HandshakeError::of_upstream)?;
+        let compression = self.verify_extensions(offered_compression)?;
         let subprotocol = self.head.single("sec-websocket-protocol").map_err(HandshakeError::of_upstream)?;
         // A token, even if the caller's answer is yes to everything: it is written to the client.
         let valid = |name: &str| token(name.as_bytes()).is_some();
         if !subprotocol.is_none_or(valid) || !subprotocol.is_none_or(offered) {
             return Err(HandshakeError::UpstreamSubprotocol);
         }
-        Ok(Accepted { response: self, subprotocol })
+        Ok(Accepted { response: self, subprotocol, compression })
     }
 
     /// All header fields in order, hop-by-hop ones included.
@@ -102,11 +119,21 @@ impl<'a> Response<'a> {
         if accept.map(str::as_bytes) != Some(&accept_value(key.as_bytes())) {
             return Err(HandshakeError::UpstreamAccept);
         }
-        // We offer none, so that an empty one is wrong as well.
-        if head.has("sec-websocket-extensions") {
-            return Err(HandshakeError::UpstreamExtension);
-        }
         Ok(())
+    }
+
+    /// At most the one extension that we offer, once and as we offered it; an empty list is wrong as well.
+    fn verify_extensions(&self, offered: bool) -> Result<Option<Agreement>, HandshakeError> {
+        if !self.head.has("sec-websocket-extensions") {
+            return Ok(None);
+        }
+        let accepted = Extension::list(self.head.values("sec-websocket-extensions"));
+        match accepted.as_deref() {
+            Some([extension]) if offered => Agreement::verify(extension),
+            _ => None,
+        }
+        .map(Some)
+        .ok_or(HandshakeError::UpstreamExtension)
     }
 }
 
@@ -114,6 +141,11 @@ impl<'a> Accepted<'a> {
     /// The subprotocol that the upstream selected, one of those that were offered to it.
     pub fn subprotocol(&self) -> Option<&'a str> {
         self.subprotocol
+    }
+
+    /// What we and the upstream agreed on, if it accepted our offer of permessage-deflate.
+    pub fn compression(&self) -> Option<Agreement> {
+        self.compression
     }
 
     pub(super) fn response(&self) -> &'a Response<'a> {

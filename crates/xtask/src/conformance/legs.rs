@@ -23,8 +23,6 @@ use crate::{
     run::{Result, command, run, target},
 };
 
-/// For all cases of a leg. The suite bounds each by itself, mostly with a second.
-const LEG_MAX: Duration = Duration::from_secs(900);
 /// What the suite calls whom it tests.
 const AGENT: &str = "inspector";
 
@@ -42,6 +40,7 @@ pub(crate) struct Legs {
     directory: PathBuf,
     cases: Vec<String>,
     deflate: bool,
+    leg_max: Duration,
     clients: SocketAddr,
     through: SocketAddr,
     fuzzing_server: SocketAddr,
@@ -78,6 +77,7 @@ impl Legs {
             directory,
             cases: options.cases.clone(),
             deflate,
+            leg_max: Duration::from_secs(options.leg_max_s),
             clients,
             through,
             fuzzing_server,
@@ -91,7 +91,7 @@ impl Legs {
         let reports = self.new_reports("client")?;
         let spec = json!({ "outdir": reports, "servers": servers, "cases": self.cases });
         let fuzzing = self.wstest("fuzzingclient", "client", &spec)?;
-        fuzzing.finish(LEG_MAX).map_err(|error| self.failure("client", &*error))?;
+        fuzzing.finish(self.leg_max).map_err(|error| self.failure("client", &*error))?;
         read(&reports)
     }
 
@@ -105,7 +105,7 @@ impl Legs {
         let mut client = peer(&self.suite, "run", self.through, self.deflate);
         client.arg("--suite").arg(self.fuzzing_server.port().to_string());
         let client = background(client, &self.directory.join("peer.log"))?;
-        client.finish(LEG_MAX).map_err(|error| self.failure("server", &*error))?;
+        client.finish(self.leg_max).map_err(|error| self.failure("server", &*error))?;
         read(&reports)
     }
 

@@ -57,6 +57,8 @@ class Heard:
 class RawPeer:
     """One end of one connection. `exchange` moves its bytes."""
 
+    _used: set = set()
+
     def __init__(self, sock: socket.socket, role: str):
         self.sock = sock
         self.role = role
@@ -76,7 +78,14 @@ class RawPeer:
 
     @classmethod
     def connect(cls, address: tuple[str, int]) -> "RawPeer":
-        return cls(socket.create_connection(address, timeout=WAIT_S), "client")
+        # Records are told apart by the client's address, and the kernel soon gives a port again.
+        sock = socket.create_connection(address, timeout=WAIT_S)
+        while (address, sock.getsockname()) in cls._used:
+            again = socket.create_connection(address, timeout=WAIT_S)
+            sock.close()
+            sock = again
+        cls._used.add((address, sock.getsockname()))
+        return cls(sock, "client")
 
     @property
     def open_message(self) -> bytes | None:

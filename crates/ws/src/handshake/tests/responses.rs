@@ -113,3 +113,28 @@ fn refusals_are_read() {
         assert_eq!(response.verify(&our_key(), |_| true).err(), Some(UpstreamStatus));
     }
 }
+
+#[test]
+fn compression_as_it_was_offered() {
+    let verdict = |lines: &[&str]| {
+        let bytes = response_with(lines);
+        let response = parse_response(&bytes).unwrap();
+        response.verify_extended(&our_key(), |_| false, true).map(|accepted| accepted.compression())
+    };
+    assert_eq!(verdict(&[]), Ok(None));
+    let right = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits=\"9\"";
+    let agreement = verdict(&[right]).unwrap().unwrap();
+    assert_eq!((agreement.by_client.window_bits, agreement.by_server.window_bits), (Some(9), None));
+    for lines in [
+        &["Sec-WebSocket-Extensions:"][..],
+        &["Sec-WebSocket-Extensions: permessage-deflate,"],
+        &["Sec-WebSocket-Extensions: permessage-deflate, permessage-deflate"],
+        &["Sec-WebSocket-Extensions: permessage-deflate", "Sec-WebSocket-Extensions: permessage-deflate"],
+        &["Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits"],
+        &["Sec-WebSocket-Extensions: permessage-deflate; server_max_window_bits=16"],
+        &["Sec-WebSocket-Extensions: permessage-deflate; unknown"],
+        &["Sec-WebSocket-Extensions: x-webkit-deflate-frame"],
+    ] {
+        assert_eq!(verdict(lines), Err(UpstreamExtension), "{lines:?}");
+    }
+}

@@ -13,7 +13,7 @@ const HOP: Hop = Hop { client: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), is_tls: 
 fn upstream_request(bytes: &[u8], hop: Hop) -> String {
     let request = Request::parse(bytes, HeadLimits::default()).unwrap();
     let mut out = Vec::new();
-    write_upstream_request(&request, &our_key(), |name| *name != "no", hop, &mut out);
+    write_upstream_request(&request, &our_key(), |name| *name != "no", false, hop, &mut out);
     String::from_utf8(out).unwrap()
 }
 
@@ -94,7 +94,7 @@ fn client_response_in_full() {
     let response = parse_response(&bytes).unwrap();
     let accepted = response.verify(&our_key(), |name| name == "chat").unwrap();
     let mut out = Vec::new();
-    write_client_response(&accepted, CLIENT_KEY, &mut out);
+    write_client_response(&accepted, CLIENT_KEY, None, &mut out);
     let expected = head(&[
         "HTTP/1.1 101 Switching Protocols",
         "Upgrade: websocket",
@@ -252,7 +252,7 @@ proptest! {
         let Ok(response) = parse_response(&bytes) else { return Ok(()) };
         let Ok(accepted) = response.verify(&our_key(), |_| true) else { return Ok(()) };
         let mut out = Vec::new();
-        write_client_response(&accepted, CLIENT_KEY, &mut out);
+        write_client_response(&accepted, CLIENT_KEY, None, &mut out);
         let mut fields = [httparse::EMPTY_HEADER; 32];
         let mut parsed = httparse::Response::new(&mut fields);
         prop_assert_eq!(parsed.parse(&out), Ok(httparse::Status::Complete(out.len())));
@@ -275,7 +275,7 @@ fn assert_same_reading(bytes: &[u8], request: &Request<'_>) {
 
 fn assert_canonical(request: &Request<'_>) {
     let mut out = Vec::new();
-    write_upstream_request(request, &our_key(), |_| true, HOP, &mut out);
+    write_upstream_request(request, &our_key(), |_| true, false, HOP, &mut out);
     let mut fields = [httparse::EMPTY_HEADER; 32];
     let mut parsed = httparse::Request::new(&mut fields);
     assert_eq!(parsed.parse(&out), Ok(httparse::Status::Complete(out.len())));
