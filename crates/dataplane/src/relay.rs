@@ -20,8 +20,13 @@ impl Connection {
         for direction in Direction::BOTH {
             self.relay_direction(direction, core);
         }
-        // A leg that turned deaf while the other was read has more to say, and nothing may announce it.
-        if [Some(&self.client), self.server.as_ref()].into_iter().flatten().any(Leg::wants_reading) {
+        // A leg that turned deaf while the other was read has more to say, and nothing may announce it. If the other leg is
+        // blocked, its flush will.
+        let has_last_words = Direction::BOTH.into_iter().any(|direction| {
+            let (source, sink) = self.ends(direction);
+            source.is_some_and(|leg| leg.wants_reading()) && !sink.is_some_and(|leg| leg.is_blocked())
+        });
+        if has_last_words {
             self.queue_again(core);
         }
         self.settle(core);
