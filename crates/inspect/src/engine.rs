@@ -31,6 +31,7 @@ pub struct Engine {
     pub(crate) handshake: HandshakeRules,
     pub(crate) message_timeout_ns: u64,
     pub(crate) idle_timeout_ns: u64,
+    pub(crate) control_rate: Rate,
     pub(crate) json_limits: json::Limits,
     pub(crate) plans: [Plan; 2],
 }
@@ -140,6 +141,7 @@ impl Engine {
             handshake: policy.handshake.clone(),
             message_timeout_ns: policy.limits.message_timeout_ms.saturating_mul(1_000_000),
             idle_timeout_ns: policy.limits.idle_timeout_s.saturating_mul(1_000_000_000),
+            control_rate: control_rate(policy.limits.control_frames_per_second),
             json_limits: json::Limits { depth_max: policy.limits.json_depth_max },
             plans,
         })
@@ -349,6 +351,11 @@ impl Compiler<'_> {
         let normalize_json = rules.iter().any(|rule| rule.normalize_json);
         Ok(Some(Arc::new(ScanPlan { database, rules, normalize_json })))
     }
+}
+
+/// A second's worth may come at once after a pause, and a second one: keep-alive of many tabs or streams comes in bursts.
+fn control_rate(per_second: u64) -> Rate {
+    Rate::new(per_second, per_second.saturating_mul(2))
 }
 
 fn pattern_rule(rule: RuleId, filter: &ContentFilter) -> PatternRule {

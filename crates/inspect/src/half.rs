@@ -13,6 +13,8 @@ pub(crate) struct Half {
     pub decoder: Decoder,
     pub assembler: Assembler,
     pub buckets: Box<[Bucket]>,
+    /// Of pings and pongs.
+    pub control: Bucket,
     /// `None`: what leaves is plain.
     pub recompressor: Option<Box<Recompressor>>,
     /// A frame that must leave before more input is taken.
@@ -42,6 +44,7 @@ impl Half {
             assembler: from.map_or_else(Assembler::default, Assembler::with_deflate),
             recompressor: to.and_then(|flow| Recompressor::new(flow, from.is_some())).map(Box::new),
             buckets: stage::rate::buckets(engine.plan(direction), now_ns),
+            control: Bucket::full(&engine.control_rate, now_ns),
             ready: None,
             is_closed: false,
             message_began_ns: None,

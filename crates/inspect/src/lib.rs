@@ -2,7 +2,7 @@
 //!
 //! [`Engine`] is a compiled policy, [`Session`] an open connection (bytes in, inspected bytes out), [`Upgrade`] one that is being
 //! opened, and [`Worker`] what a core reuses between messages. The order of an inspection is on one screen, in
-//! `pipeline.rs`; each stage is a file in `stage/`.
+//! `pipeline/`; each stage is a file in `stage/`.
 
 mod condition;
 mod engine;
@@ -16,17 +16,16 @@ mod stage;
 mod stats;
 mod transmit;
 mod upgrade;
-mod verdict;
 mod worker;
 
 pub use condition::Condition;
 pub use engine::{Engine, EngineError};
 pub use event::{Event, EventSink, Initiator, Outcome, Totals, VerdictEvent};
-pub use rules::{Refusal, RuleId, RuleTable};
+pub use pipeline::{Permit, Verdict};
+pub use rules::{Breach, Refusal, RuleId, RuleTable};
 pub use session::{Context, Legs, Session, Step};
 pub use stats::Stats;
 pub use transmit::{OwnedFrame, Transmit};
 pub use upgrade::{Place, RequestStep, ResponseStep, Upgrade};
-pub use verdict::{Permit, Verdict};
 pub use worker::Worker;
 pub use wsi_ws::{CloseCode, Opcode, Role};

@@ -36,10 +36,11 @@ impl RuleId {
         Self::fixed(before, Condition::ALL.iter().position(|each| *each == condition))
     }
 
-    /// The rule of a limit that is about time.
-    pub fn message_timeout() -> Self {
+    /// The rule of a limit of a connection.
+    pub fn breach(breach: Breach) -> Self {
         let before = ProtocolError::ALL.len() + HandshakeError::ALL.len() + Refusal::ALL.len();
-        Self::fixed(before + Condition::ALL.len(), Some(0))
+        let position = Breach::ALL.iter().position(|each| *each == breach);
+        Self::fixed(before + Condition::ALL.len(), position)
     }
 
     fn fixed(before: usize, position: Option<usize>) -> Self {
@@ -120,6 +121,35 @@ impl Refusal {
     }
 }
 
+/// A limit of a connection that its frames, one by one, do not break.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Breach {
+    /// Pings and pongs come faster than `control-frames-per-second`.
+    ControlRate,
+    /// A message was begun and not finished within `message-timeout-ms`.
+    MessageTimeout,
+}
+
+impl Breach {
+    pub const ALL: [Self; 2] = [Self::ControlRate, Self::MessageTimeout];
+
+    /// The name of its option.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ControlRate => "control-frames-per-second",
+            Self::MessageTimeout => "message-timeout-ms",
+        }
+    }
+
+    /// What the endpoints are told; it fits a close frame.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::ControlRate => "more pings and pongs a second than the limit",
+            Self::MessageTimeout => "message not finished in time",
+        }
+    }
+}
+
 /// The names of an engine's rules.
 #[derive(Clone, Debug)]
 pub struct RuleTable {
@@ -140,8 +170,8 @@ impl Default for RuleTable {
         let refusals = Refusal::ALL.iter().map(|refusal| format!("handshake/{}", refusal.name()));
         let conditions =
             Condition::ALL.iter().map(|condition| format!("could-not-inspect/{}", condition.name()));
-        let timeout = ["limits/message-timeout-ms".to_owned()];
-        Self { names: protocol.chain(handshake).chain(refusals).chain(conditions).chain(timeout).collect() }
+        let breaches = Breach::ALL.iter().map(|breach| format!("limits/{}", breach.name()));
+        Self { names: protocol.chain(handshake).chain(refusals).chain(conditions).chain(breaches).collect() }
     }
 }
 
@@ -184,6 +214,8 @@ mod tests {
             let name = format!("could-not-inspect/{}", condition.name());
             assert_eq!(table.name(RuleId::condition(condition)), name);
         }
-        assert_eq!(table.name(RuleId::message_timeout()), "limits/message-timeout-ms");
+        for breach in Breach::ALL {
+            assert_eq!(table.name(RuleId::breach(breach)), format!("limits/{}", breach.name()));
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use wsi_ws::{CloseCode, HEADER_SIZE_MAX, Header, Message, Opcode, RSV1, mask};
 
-use crate::verdict::Permit;
+use crate::pipeline::Permit;
 
 /// What a step wants sent to the other leg.
 #[derive(Debug)]

@@ -420,6 +420,22 @@ fn rate_limits_count_messages_not_fragments_and_each_direction_alone() {
     assert_eq!(wire.rules(), ["rate-limit-1"]);
 }
 
+#[test]
+fn a_flood_of_pings_is_no_keep_alive() {
+    let limits = Limits { control_frames_per_second: 2, ..Limits::default() };
+    let mut wire = Wire::new(&Policy { limits, ..Policy::default() });
+    let pings = |count| frame(Direction::ToServer, true, Opcode::Ping, b"?").repeat(count);
+    wire.read(Direction::ToServer, &pings(4));
+    wire.read(Direction::ToClient, &frame(Direction::ToClient, true, Opcode::Pong, b"?").repeat(4));
+    wire.now_ns = 1_000_000_000;
+    wire.read(Direction::ToServer, &pings(2));
+    assert_eq!(wire.rules(), [""; 0]);
+    assert_eq!(wire.arrived(Direction::ToServer).len(), 6);
+    wire.read(Direction::ToServer, &pings(1));
+    assert_eq!(wire.rules(), ["limits/control-frames-per-second"]);
+    assert_eq!(wire.arrived(Direction::ToServer).last(), Some(&Got::Close(Some(1008))));
+}
+
 fn validating(action: Action) -> (Policy, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("schema.json");

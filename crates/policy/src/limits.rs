@@ -11,6 +11,8 @@ pub struct Limits {
     pub fragments_max: u32,
     /// Bytes that a byte of a compressed message may inflate to, on average, once it has become 64 KiB.
     pub inflate_ratio_max: u32,
+    /// Pings and pongs that each endpoint may send, over time; twice as many at once.
+    pub control_frames_per_second: u64,
     /// First fragment to FIN.
     pub message_timeout_ms: u64,
     pub idle_timeout_s: u64,
@@ -22,6 +24,7 @@ impl Limits {
     pub const MESSAGE_SIZE_MAX_DEFAULT: u64 = 1 << 20;
     pub const FRAGMENTS_MAX_DEFAULT: u32 = 1024;
     pub const INFLATE_RATIO_MAX_DEFAULT: u32 = 100;
+    pub const CONTROL_FRAMES_PER_SECOND_DEFAULT: u64 = 100;
     pub const MESSAGE_TIMEOUT_MS_DEFAULT: u64 = 30_000;
     pub const IDLE_TIMEOUT_S_DEFAULT: u64 = 3_600;
     pub const JSON_DEPTH_MAX_DEFAULT: u32 = 64;
@@ -34,6 +37,7 @@ impl Default for Limits {
             message_size_max: Self::MESSAGE_SIZE_MAX_DEFAULT,
             fragments_max: Self::FRAGMENTS_MAX_DEFAULT,
             inflate_ratio_max: Self::INFLATE_RATIO_MAX_DEFAULT,
+            control_frames_per_second: Self::CONTROL_FRAMES_PER_SECOND_DEFAULT,
             message_timeout_ms: Self::MESSAGE_TIMEOUT_MS_DEFAULT,
             idle_timeout_s: Self::IDLE_TIMEOUT_S_DEFAULT,
             json_depth_max: Self::JSON_DEPTH_MAX_DEFAULT,

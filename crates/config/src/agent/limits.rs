@@ -10,6 +10,7 @@ pub(super) const MESSAGE_SIZE_MAX: u64 = 1 << 30;
 const FRAGMENTS_MAX: u64 = 1 << 20;
 /// No deflate stream inflates further: 258 bytes take two bits at least.
 const INFLATE_RATIO_MAX: u64 = 1032;
+const CONTROL_FRAMES_MAX: u64 = 1_000_000;
 const MESSAGE_TIMEOUT_MS_MAX: u64 = 3_600_000;
 const IDLE_TIMEOUT_S_MAX: u64 = 2_592_000;
 /// Validation recurses, so that depth is bounded by the stack of a shard.
@@ -22,6 +23,7 @@ pub(super) fn read(agent: Block<'_>, findings: &mut Findings) -> Limits {
     let fragments_max = integer("max-fragments", FRAGMENTS_MAX).and_then(|max| u32::try_from(max).ok());
     let inflate_ratio_max =
         integer("max-inflate-ratio", INFLATE_RATIO_MAX).and_then(|max| u32::try_from(max).ok());
+    let control_frames_per_second = integer("control-frames-per-second", CONTROL_FRAMES_MAX);
     let message_timeout_ms = integer("message-timeout-ms", MESSAGE_TIMEOUT_MS_MAX);
     let idle_timeout_s = integer("idle-timeout-s", IDLE_TIMEOUT_S_MAX);
     let json_depth_max = integer("max-json-depth", JSON_DEPTH_MAX).and_then(|max| u32::try_from(max).ok());
@@ -31,6 +33,7 @@ pub(super) fn read(agent: Block<'_>, findings: &mut Findings) -> Limits {
         message_size_max: size("max-message-size").unwrap_or(default.message_size_max),
         fragments_max: fragments_max.unwrap_or(default.fragments_max),
         inflate_ratio_max: inflate_ratio_max.unwrap_or(default.inflate_ratio_max),
+        control_frames_per_second: control_frames_per_second.unwrap_or(default.control_frames_per_second),
         message_timeout_ms: message_timeout_ms.unwrap_or(default.message_timeout_ms),
         idle_timeout_s: idle_timeout_s.unwrap_or(default.idle_timeout_s),
         json_depth_max: json_depth_max.unwrap_or(default.json_depth_max),

@@ -67,6 +67,7 @@ static LIMITS: &[Form] = &[
     leaf("max-frame-size", "max-frame-size \"1MiB\""),
     leaf("max-fragments", "max-fragments 1024"),
     leaf("max-inflate-ratio", "max-inflate-ratio 100"),
+    leaf("control-frames-per-second", "control-frames-per-second 100"),
     leaf("message-timeout-ms", "message-timeout-ms 30000"),
     leaf("idle-timeout-s", "idle-timeout-s 3600"),
     leaf("max-json-depth", "max-json-depth 64"),

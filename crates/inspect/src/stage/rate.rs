@@ -4,7 +4,7 @@ use wsi_ratelimit::Bucket;
 
 use crate::{
     engine::{BucketPlan, Counts, Plan},
-    verdict::{Finding, Stop},
+    pipeline::{Finding, Stop},
 };
 
 /// Full buckets for a new connection, in the order of the plan.

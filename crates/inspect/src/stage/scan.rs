@@ -6,7 +6,7 @@ use wsi_scan::{Flow, MatchSink, PatternId, escape};
 use crate::{
     condition::Condition,
     engine::{PatternRule, ScanPlan},
-    verdict::{Finding, Stop},
+    pipeline::{Finding, Stop},
     worker::Worker,
 };
 

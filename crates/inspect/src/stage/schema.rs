@@ -6,7 +6,7 @@ use wsi_ws::Opcode;
 
 use crate::{
     engine::{Engine, Plan},
-    verdict::{Finding, Stop},
+    pipeline::{Finding, Stop},
 };
 
 /// What decoding a message gave; a fault is held until the schemas are asked, because they say what follows from it.

@@ -1,16 +1,19 @@
 //! The order of an inspection, on one screen.
 
+mod verdict;
+
 use wsi_policy::{Action, Direction, FailureMode, Mode};
 use wsi_ratelimit::Bucket;
 use wsi_ws::{CloseCode, Opcode, ProtocolError};
 
+pub(crate) use self::verdict::{Finding, Stop};
+pub use self::verdict::{Permit, Verdict};
 use crate::{
     condition::Condition,
     engine::{Engine, Plan},
     event::{Event, EventSink, Outcome, VerdictEvent},
     rules::RuleId,
     stage,
-    verdict::{Finding, Permit, Stop, Verdict},
     worker::Worker,
 };
 

@@ -1,0 +1,253 @@
+//! A frame's way through the session: put together, inspected, and made ready to leave.
+
+use std::ops::Range;
+
+use wsi_policy::{Direction, EventKind};
+use wsi_ws::{Assembled, CloseCode, ClosePayload, Header, Message, Opcode, Piece};
+
+use super::{
+    Context, Session,
+    roles::{initiator, sender},
+};
+use crate::{
+    event::{Event, EventSink},
+    pipeline::{self, Permit, Subject, Verdict},
+    rules::Breach,
+    transmit::OwnedFrame,
+    worker::Worker,
+};
+
+/// What is to happen with a frame that has been judged.
+pub(super) enum Judged {
+    Nothing,
+    InPlace(Permit, Header, Range<usize>),
+    Owned(Box<OwnedFrame>),
+    Stop,
+}
+
+impl Session {
+    /// `input` begins with the frame or the part of it that `piece` describes.
+    #[inline]
+    pub(super) fn handle_piece<S: EventSink>(
+        &mut self,
+        direction: Direction,
+        piece: Piece,
+        input: &[u8],
+        context: &mut Context<'_, S>,
+    ) -> Judged {
+        let limits = self.engine.plan(direction).wire;
+        let worker = &mut *context.worker;
+        let half = &mut self.halves[direction.index()];
+        let assembled = match half.assembler.accept(&piece, input, &limits, &mut || worker.spare()) {
+            Ok(assembled) => assembled,
+            Err(fault) => {
+                self.fault(direction, fault, context);
+                return Judged::Stop;
+            }
+        };
+        if assembled != Assembled::Pending && !half.assembler.is_open() {
+            half.message_began_ns = None;
+        }
+        let frame = 0..piece.payload.end;
+        match assembled {
+            Assembled::Pending => Judged::Nothing,
+            Assembled::InPlace(opcode) => {
+                let subject = Subject { direction, opcode, payload: &input[piece.payload.clone()] };
+                match self.inspect_message(subject, 1, context) {
+                    Verdict::Allow(permit) => {
+                        match self.recompress(direction, subject.payload, false, context) {
+                            Some(buffer) => compressed(permit, direction, opcode, buffer, context.worker),
+                            None => Judged::InPlace(permit, piece.header, frame),
+                        }
+                    }
+                    verdict => self.refuse(direction, verdict, context.now_ns),
+                }
+            }
+            Assembled::Message(message) => self.handle_message(direction, message, context),
+            Assembled::ControlInPlace(opcode) => {
+                match self.inspect_control(direction, opcode, &input[piece.payload.clone()], context) {
+                    Verdict::Allow(permit) => Judged::InPlace(permit, piece.header, frame),
+                    verdict => self.refuse(direction, verdict, context.now_ns),
+                }
+            }
+            Assembled::Control { opcode, payload } => {
+                match self.inspect_control(direction, opcode, &payload, context) {
+                    Verdict::Allow(permit) => {
+                        let key = mask_key(direction, context.worker);
+                        Judged::Owned(Box::new(OwnedFrame::from_control(permit, opcode, &payload, key)))
+                    }
+                    verdict => self.refuse(direction, verdict, context.now_ns),
+                }
+            }
+        }
+    }
+
+    fn handle_message<S: EventSink>(
+        &mut self,
+        direction: Direction,
+        message: Message,
+        context: &mut Context<'_, S>,
+    ) -> Judged {
+        let subject = Subject { direction, opcode: message.opcode, payload: message.payload() };
+        let was_compressed = message.was_compressed;
+        if was_compressed {
+            self.deflated_ns = Some(context.now_ns);
+        }
+        match self.inspect_message(subject, message.fragments, context) {
+            Verdict::Allow(permit) => {
+                let buffer = self.recompress(direction, message.payload(), was_compressed, context);
+                if let Some(buffer) = buffer {
+                    let opcode = message.opcode;
+                    context.worker.recycle(message.into_buffer());
+                    return compressed(permit, direction, opcode, buffer, context.worker);
+                }
+                let key = mask_key(direction, context.worker);
+                Judged::Owned(Box::new(OwnedFrame::from_message(permit, message, key)))
+            }
+            verdict => {
+                context.worker.recycle(message.into_buffer());
+                self.refuse(direction, verdict, context.now_ns)
+            }
+        }
+    }
+
+    /// The compressed payload behind room for a header, if the message is to leave so.
+    #[inline]
+    fn recompress<S: EventSink>(
+        &mut self,
+        direction: Direction,
+        payload: &[u8],
+        was_compressed: bool,
+        context: &mut Context<'_, S>,
+    ) -> Option<Vec<u8>> {
+        let recompressor = self.halves[direction.index()].recompressor.as_mut()?;
+        let worker = &mut *context.worker;
+        let buffer = recompressor.compress(payload, was_compressed, || worker.spare());
+        if buffer.is_some() {
+            self.deflated_ns = Some(context.now_ns);
+        } else if recompressor.is_held() {
+            self.deflated_ns.get_or_insert(context.now_ns);
+        }
+        buffer
+    }
+
+    #[inline]
+    fn inspect_message<S: EventSink>(
+        &mut self,
+        subject: Subject<'_>,
+        fragments: u32,
+        context: &mut Context<'_, S>,
+    ) -> Verdict {
+        let Subject { direction, opcode, payload } = subject;
+        let buckets = &mut self.halves[direction.index()].buckets;
+        let verdict = pipeline::inspect_message(
+            &self.engine,
+            subject,
+            buckets,
+            context.now_ns,
+            context.worker,
+            context.sink,
+        );
+        self.totals.messages[direction.index()] += 1;
+        self.totals.bytes[direction.index()] += payload.len() as u64;
+        if let Some(stats) = context.worker.stats_mut(&self.engine) {
+            stats.record_message(direction, payload.len());
+        }
+        if self.engine.tells(EventKind::Message) && matches!(verdict, Verdict::Allow(_)) {
+            context.sink.event(Event::Message { direction, opcode, size: payload.len(), fragments });
+        }
+        verdict
+    }
+
+    fn inspect_control<S: EventSink>(
+        &mut self,
+        direction: Direction,
+        opcode: Opcode,
+        payload: &[u8],
+        context: &mut Context<'_, S>,
+    ) -> Verdict {
+        if let Some(stats) = context.worker.stats_mut(&self.engine) {
+            stats.control_frames[direction.index()] += 1;
+        }
+        // A close comes once.
+        if opcode != Opcode::Close
+            && !self.halves[direction.index()].control.take(&self.engine.control_rate, 1, context.now_ns)
+        {
+            self.breach(direction, Breach::ControlRate, context);
+            return Verdict::Drop;
+        }
+        let content = match opcode {
+            Opcode::Close => match ClosePayload::parse(payload) {
+                Ok(_) => payload.get(2..).unwrap_or_default(),
+                Err(fault) => {
+                    self.fault(direction, fault, context);
+                    return Verdict::Drop;
+                }
+            },
+            _ => payload,
+        };
+        let subject = Subject { direction, opcode, payload: content };
+        let verdict = pipeline::inspect_control(&self.engine, subject, context.worker, context.sink);
+        match (verdict, opcode) {
+            // A close can't be withheld without leaving the other side hanging: its reason condemns the connection.
+            (Verdict::Drop, Opcode::Close) => Verdict::Close(CloseCode::POLICY_VIOLATION),
+            (Verdict::Allow(permit), Opcode::Close) => {
+                let code = ClosePayload::parse(payload).ok().and_then(|close| close.code);
+                self.begin_closing(code, initiator(direction), context.now_ns);
+                self.half(direction).is_closed = true;
+                Verdict::Allow(permit)
+            }
+            (Verdict::Allow(permit), _) => {
+                self.tell_control(direction, opcode, payload.len(), context);
+                Verdict::Allow(permit)
+            }
+            (verdict, _) => verdict,
+        }
+    }
+
+    fn tell_control<S: EventSink>(
+        &mut self,
+        direction: Direction,
+        opcode: Opcode,
+        size: usize,
+        context: &mut Context<'_, S>,
+    ) {
+        match opcode {
+            Opcode::Ping if self.engine.tells(EventKind::Ping) => {
+                context.sink.event(Event::Ping { direction, size })
+            }
+            Opcode::Pong if self.engine.tells(EventKind::Pong) => {
+                context.sink.event(Event::Pong { direction, size })
+            }
+            _ => {}
+        }
+    }
+
+    fn refuse(&mut self, direction: Direction, verdict: Verdict, now_ns: u64) -> Judged {
+        match verdict {
+            Verdict::Close(code) => {
+                let reasons = ("message violates the policy", "the other side's message violates the policy");
+                self.close_both(code, reasons.0, reasons.1, sender(direction), now_ns);
+                Judged::Stop
+            }
+            _ => Judged::Nothing,
+        }
+    }
+}
+
+fn compressed(
+    permit: Permit,
+    direction: Direction,
+    opcode: Opcode,
+    buffer: Vec<u8>,
+    worker: &mut Worker,
+) -> Judged {
+    let key = mask_key(direction, worker);
+    Judged::Owned(Box::new(OwnedFrame::from_compressed(permit, opcode, buffer, key)))
+}
+
+/// Frames towards the server are masked with a key of our own (RFC 6455 section 5.3).
+#[inline]
+pub(super) fn mask_key(direction: Direction, worker: &mut Worker) -> Option<[u8; 4]> {
+    (direction == Direction::ToServer).then(|| worker.mask_key())
+}
