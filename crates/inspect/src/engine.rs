@@ -3,18 +3,21 @@
 use std::sync::Arc;
 
 use wsi_policy::{
-    Action, Compression, ContentFilter, Direction, EventKind, EventSet, FailureMode, HandshakeRules,
+    Action, Compression, ContentFilter, Direction, EventKind, EventSet, FailureMode, HandshakeRules, Limits,
     MessageTypes, Mode, Pattern as PolicyPattern, Policy, RateLimit, Validation,
 };
 use wsi_ratelimit::Rate;
-use wsi_scan::{Database, Expression, Pattern, PatternId, RegexFlags};
+use wsi_scan::{Database, Expression, Pattern, PatternId, RegexFlags, StreamDatabase};
 use wsi_schema::json;
 use wsi_ws::{
-    WireLimits,
+    Opcode, WireLimits,
     deflate::{Compressor, Inflater},
 };
 
-use crate::rules::{RuleId, RuleTable};
+use crate::{
+    rules::{RuleId, RuleTable},
+    session::INFLATE_BITE_SIZE,
+};
 
 /// One policy, compiled. Cores share it behind an [`Arc`]; what changes per message is in a
 /// [`Worker`](crate::Worker) and what changes per connection in a [`Session`](crate::Session).
@@ -47,6 +50,59 @@ pub(crate) struct Plan {
     /// Shared by the directions where the same filters hold in both.
     pub scan: Option<Arc<ScanPlan>>,
     pub schemas: Vec<SchemaPlan>,
+    pub stream: StreamPlan,
+}
+
+/// Which messages are inspected as they come, because they are too large to be held.
+#[derive(Debug, Default)]
+pub(crate) struct StreamPlan {
+    held_size_max: usize,
+    text: bool,
+    binary: bool,
+    /// Bytes that stay until more has come: a match may begin in them.
+    pub hold_back_size: usize,
+}
+
+impl StreamPlan {
+    /// The most that is held back. A longer match, if a pattern has no bound, ends the connection before the message is
+    /// complete, but its first bytes may have left.
+    pub const HOLD_BACK_SIZE_MAX: usize = 64 << 10;
+
+    /// Where every byte counts there are none: a schema wants the whole message, and what may be dropped must not have left.
+    /// Detect mode drops nothing.
+    fn new(limits: &Limits, mode: Mode, plan: &Plan) -> Self {
+        let drops = plan.buckets.iter().any(|each| each.action == Action::Drop);
+        let permits =
+            (mode == Mode::Detect || !drops) && plan.scan.as_ref().is_none_or(|scan| scan.takes_parts(mode));
+        let takes = |opcode| permits && !plan.schemas.iter().any(|each| each.messages.contains(opcode));
+        let span_max = plan.scan.as_ref().map_or(Some(0), |scan| scan.span_max());
+        Self {
+            held_size_max: usize::try_from(limits.held_size_max).unwrap_or(usize::MAX),
+            text: takes(Opcode::Text),
+            binary: takes(Opcode::Binary),
+            hold_back_size: span_max.unwrap_or(usize::MAX).min(Self::HOLD_BACK_SIZE_MAX),
+        }
+    }
+
+    /// Whether a message is one of them, of which `size` bytes are held already.
+    #[inline]
+    pub fn takes(&self, opcode: Opcode, size: usize) -> bool {
+        size > self.held_size_max && if opcode == Opcode::Text { self.text } else { self.binary }
+    }
+
+    /// What is held of a message that would have `message_size_max` bytes, in bytes.
+    fn held_size(&self, message_size_max: u64, compression: Compression) -> u64 {
+        if !(self.text && self.binary) {
+            return message_size_max;
+        }
+        // Beyond `held_size_max`: what is held back, and what one read may bring.
+        let read = match compression {
+            Compression::Inspect => INFLATE_BITE_SIZE as u64 * Inflater::RATIO_MAX,
+            Compression::Strip | Compression::Refuse => 64 << 10,
+        };
+        let held = self.held_size_max.max(self.hold_back_size + (64 << 10)) as u64 + read;
+        message_size_max.min(held)
+    }
 }
 
 impl Plan {
@@ -73,10 +129,25 @@ pub(crate) enum Counts {
 #[derive(Debug)]
 pub(crate) struct ScanPlan {
     pub database: Database,
+    /// The same patterns for messages that come in parts, if any may.
+    pub stream_database: Option<StreamDatabase>,
     /// By pattern id.
     pub rules: Vec<PatternRule>,
     /// Whether any filter wants escapes undone.
     pub normalize_json: bool,
+}
+
+impl ScanPlan {
+    /// Whether it can look at a message that leaves before all of it has come: what is to be dropped must not have left.
+    fn takes_parts(&self, mode: Mode) -> bool {
+        let drops = self.rules.iter().any(|rule| rule.action == Action::Drop);
+        self.stream_database.is_some() && (mode == Mode::Detect || !drops)
+    }
+
+    /// The most bytes of payload that a match can span; `None`: there is no bound.
+    fn span_max(&self) -> Option<usize> {
+        self.stream_database.as_ref()?.span_max(self.normalize_json)
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -166,13 +237,19 @@ impl Engine {
 
     /// The most that one connection may hold of messages that are being put together, both directions, in bytes.
     pub fn connection_size_max(&self) -> u64 {
-        self.plans.iter().map(|plan| plan.wire.message_size_max).fold(0, u64::saturating_add)
+        self.plans.iter().map(|plan| self.held_size_max(plan)).fold(0, u64::saturating_add)
+    }
+
+    fn held_size_max(&self, plan: &Plan) -> u64 {
+        let database = plan.scan.as_ref().and_then(|scan| scan.stream_database.as_ref());
+        let scan = database.map_or(0, |database| database.stream_size_max() as u64);
+        plan.stream.held_size(plan.wire.message_size_max, self.handshake.compression).saturating_add(scan)
     }
 
     /// The most that one connection may hold to inflate and to compress, both directions, in bytes: what came and what is to leave
     /// each have a window, and while a message is compressed both its forms are there.
     pub fn deflate_size_max(&self) -> u64 {
-        let message_size_max = self.plans.iter().map(|plan| plan.wire.message_size_max).max().unwrap_or(0);
+        let message_size_max = self.plans.iter().map(|plan| self.held_size_max(plan)).max().unwrap_or(0);
         match self.handshake.compression {
             Compression::Inspect => 2 * (Inflater::SIZE_MAX + Compressor::SIZE_MAX) + message_size_max,
             Compression::Strip | Compression::Refuse => 0,
@@ -217,7 +294,7 @@ impl Compiler<'_> {
                 .filter(|rules| rules.filter.directions.contains(direction))
                 .filter_map(|rules| rules.size)
                 .min_by_key(|(size, _)| *size);
-            Plan {
+            let plan = Plan {
                 wire: self.wire_limits(size.map(|(size, _)| size)),
                 size,
                 buckets: rates
@@ -234,7 +311,9 @@ impl Compiler<'_> {
                         action: validation.action,
                     })
                     .collect(),
-            }
+                stream: StreamPlan::default(),
+            };
+            Plan { stream: StreamPlan::new(&policy.limits, policy.mode, &plan), ..plan }
         };
         Ok([plan(Direction::ToServer, scan_to_server), plan(Direction::ToClient, scan_to_client)])
     }
@@ -326,6 +405,12 @@ impl Compiler<'_> {
         Ok([first, second])
     }
 
+    /// The largest message that may be held in either direction.
+    fn message_size_max(&self, filters: &[&FilterRules<'_>]) -> u64 {
+        let sizes = filters.iter().map(|rules| rules.size.map(|(size, _)| size));
+        sizes.map(|size| self.wire_limits(size).message_size_max).max().unwrap_or(0)
+    }
+
     fn scan_plan(&self, filters: &[&FilterRules<'_>]) -> Result<Option<Arc<ScanPlan>>, EngineError> {
         let chosen: Vec<_> = filters.iter().flat_map(|rules| &rules.patterns).collect();
         if chosen.is_empty() {
@@ -335,7 +420,7 @@ impl Compiler<'_> {
             .zip(&chosen)
             .map(|(id, (expression, _))| Pattern { id: PatternId(id), expression: expression.clone() })
             .collect();
-        let database = Database::compile(&patterns).map_err(|source| {
+        let fault = |source| {
             let index = match &source {
                 wsi_scan::CompileError::Pattern { index, .. } => Some(*index),
                 wsi_scan::CompileError::Set { .. } => None,
@@ -346,10 +431,14 @@ impl Compiler<'_> {
                 rule: rule.map_or_else(String::new, |rule| self.rules.name(rule).to_owned()),
                 source: Box::new(source),
             }
-        })?;
+        };
+        let database = Database::compile(&patterns).map_err(fault)?;
+        let comes_in_parts = self.message_size_max(filters) > self.policy.limits.held_size_max;
+        let stream_database =
+            if comes_in_parts { StreamDatabase::compile(&patterns).map_err(fault)? } else { None };
         let rules: Vec<_> = chosen.iter().map(|(_, rule)| *rule).collect();
         let normalize_json = rules.iter().any(|rule| rule.normalize_json);
-        Ok(Some(Arc::new(ScanPlan { database, rules, normalize_json })))
+        Ok(Some(Arc::new(ScanPlan { database, stream_database, rules, normalize_json })))
     }
 }
 

@@ -4,7 +4,7 @@ use wsi_policy::Direction;
 use wsi_ratelimit::Bucket;
 use wsi_ws::{Assembler, Decoder, Role, deflate::Flow};
 
-use crate::{engine::Engine, recompress::Recompressor, stage, transmit::OwnedFrame};
+use crate::{engine::Engine, pipeline::Stream, recompress::Recompressor, stage, transmit::OwnedFrame};
 
 /// Receiving state of one direction. Nearly all of it is inline and small: an idle connection holds two.
 #[derive(Debug)]
@@ -15,6 +15,8 @@ pub(crate) struct Half {
     pub buckets: Box<[Bucket]>,
     /// Of pings and pongs.
     pub control: Bucket,
+    /// Of a message that is too large to be held.
+    pub stream: Option<Box<StreamState>>,
     /// `None`: what leaves is plain.
     pub recompressor: Option<Box<Recompressor>>,
     /// A frame that must leave before more input is taken.
@@ -23,6 +25,16 @@ pub(crate) struct Half {
     pub is_closed: bool,
     /// When the first byte of what is not complete came, be it a message or a frame's header.
     pub message_began_ns: Option<u64>,
+}
+
+/// How far a message has come that leaves in parts.
+#[derive(Debug, Default)]
+pub(crate) struct StreamState {
+    pub stream: Stream,
+    /// Bytes, from the start of what the assembler holds, that have been inspected.
+    pub inspected: usize,
+    /// A part has left.
+    pub has_left: bool,
 }
 
 impl Half {
@@ -42,6 +54,7 @@ impl Half {
             direction,
             decoder: from.map_or_else(|| Decoder::new(sender), |_| Decoder::with_deflate(sender)),
             assembler: from.map_or_else(Assembler::default, Assembler::with_deflate),
+            stream: None,
             recompressor: to.and_then(|flow| Recompressor::new(flow, from.is_some())).map(Box::new),
             buckets: stage::rate::buckets(engine.plan(direction), now_ns),
             control: Bucket::full(&engine.control_rate, now_ns),
@@ -49,6 +62,12 @@ impl Half {
             is_closed: false,
             message_began_ns: None,
         }
+    }
+
+    /// What comes may be compressed.
+    #[inline]
+    pub fn deflates(&self) -> bool {
+        self.assembler.deflates()
     }
 
     /// Starts the time of a message when a part of one has come, and stops it when nothing is open.

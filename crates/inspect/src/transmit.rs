@@ -35,31 +35,43 @@ impl OwnedFrame {
     /// Frames an inspected message in the buffer in which it was put together: one frame, whatever the fragments were.
     pub(crate) fn from_message(_: Permit, message: Message, key: Option<[u8; 4]>) -> Self {
         let opcode = message.opcode;
-        Self::frame(opcode, message.into_buffer(), key)
+        Self::frame(true, opcode, message.into_buffer(), key)
+    }
+
+    /// Frames a part of a message that is inspected as it comes: the first has the message's opcode, and only the last is final
+    /// (RFC 6455 section 5.4). `buffer` has [`HEADER_SIZE_MAX`] bytes in front of it.
+    pub(crate) fn from_part(
+        _: Permit,
+        opcode: Opcode,
+        fin: bool,
+        buffer: Vec<u8>,
+        key: Option<[u8; 4]>,
+    ) -> Self {
+        Self::frame(fin, opcode, buffer, key)
     }
 
     /// Frames what an inspected message was compressed to; `buffer` has [`HEADER_SIZE_MAX`] bytes in front of it.
     pub(crate) fn from_compressed(_: Permit, opcode: Opcode, buffer: Vec<u8>, key: Option<[u8; 4]>) -> Self {
-        let mut frame = Self::frame(opcode, buffer, key);
+        let mut frame = Self::frame(true, opcode, buffer, key);
         frame.buffer[frame.start] |= RSV1;
         frame
     }
 
     /// Frames an inspected control payload.
     pub(crate) fn from_control(_: Permit, opcode: Opcode, payload: &[u8], key: Option<[u8; 4]>) -> Self {
-        Self::frame(opcode, with_header_room(payload), key)
+        Self::frame(true, opcode, with_header_room(payload), key)
     }
 
     /// A close frame of our own: it carries nothing of a peer's.
     pub(crate) fn own_close(code: CloseCode, reason: &'static str, key: Option<[u8; 4]>) -> Self {
         let mut payload = code.as_u16().to_be_bytes().to_vec();
         payload.extend_from_slice(reason.as_bytes());
-        Self::frame(Opcode::Close, with_header_room(&payload), key)
+        Self::frame(true, Opcode::Close, with_header_room(&payload), key)
     }
 
-    fn frame(opcode: Opcode, mut buffer: Vec<u8>, key: Option<[u8; 4]>) -> Self {
+    fn frame(fin: bool, opcode: Opcode, mut buffer: Vec<u8>, key: Option<[u8; 4]>) -> Self {
         let payload = &mut buffer[HEADER_SIZE_MAX..];
-        let header = Header { fin: true, opcode, mask: key, payload_size: payload.len() as u64 };
+        let header = Header { fin, opcode, mask: key, payload_size: payload.len() as u64 };
         if let Some(key) = key {
             mask::apply(payload, key, 0);
         }

@@ -8,6 +8,9 @@ pub struct Limits {
     /// Memory for one message that is being put together, in each direction. Without a content filter's
     /// `max-message-size` it is also the largest message.
     pub message_size_max: u64,
+    /// Larger messages are inspected as they come and leave in several fragments, where the rules permit it, and so need no more
+    /// memory than this and some.
+    pub held_size_max: u64,
     pub fragments_max: u32,
     /// Bytes that a byte of a compressed message may inflate to, on average, once it has become 64 KiB.
     pub inflate_ratio_max: u32,
@@ -22,6 +25,7 @@ pub struct Limits {
 
 impl Limits {
     pub const MESSAGE_SIZE_MAX_DEFAULT: u64 = 1 << 20;
+    pub const HELD_SIZE_MAX_DEFAULT: u64 = 1 << 20;
     pub const FRAGMENTS_MAX_DEFAULT: u32 = 1024;
     pub const INFLATE_RATIO_MAX_DEFAULT: u32 = 100;
     pub const CONTROL_FRAMES_PER_SECOND_DEFAULT: u64 = 100;
@@ -35,6 +39,7 @@ impl Default for Limits {
         Self {
             frame_size_max: None,
             message_size_max: Self::MESSAGE_SIZE_MAX_DEFAULT,
+            held_size_max: Self::HELD_SIZE_MAX_DEFAULT,
             fragments_max: Self::FRAGMENTS_MAX_DEFAULT,
             inflate_ratio_max: Self::INFLATE_RATIO_MAX_DEFAULT,
             control_frames_per_second: Self::CONTROL_FRAMES_PER_SECOND_DEFAULT,

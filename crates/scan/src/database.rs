@@ -107,13 +107,16 @@ fn compile_engine<'a>(
     }
     let translated: Vec<_> =
         patterns.iter().map(|(index, pattern)| pattern.to_engine(*index)).collect::<Result<_, _>>()?;
-    Patterns(translated).build().map(Some).map_err(|error| {
-        let reason = error_reason(&error);
-        match failed_position(&error).and_then(|position| patterns.get(position)) {
-            Some(&(index, pattern)) => pattern.refusal(index, reason),
-            None => CompileError::Set { advice: advice(&reason), reason },
-        }
-    })
+    Patterns(translated).build().map(Some).map_err(|error| compile_fault(&error, &patterns))
+}
+
+/// Names the pattern at fault among `patterns`, which were compiled together.
+pub(crate) fn compile_fault(error: &hyperscan::Error, patterns: &[(usize, &Pattern)]) -> CompileError {
+    let reason = error_reason(error);
+    match failed_position(error).and_then(|position| patterns.get(position)) {
+        Some(&(index, pattern)) => pattern.refusal(index, reason),
+        None => CompileError::Set { advice: advice(&reason), reason },
+    }
 }
 
 fn failed_position(error: &hyperscan::Error) -> Option<usize> {

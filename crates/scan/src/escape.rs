@@ -13,13 +13,35 @@ pub const DEPTH_MAX_DEFAULT: usize = 3;
 /// surrogate U+FFFD; a malformed escape is kept as it stands. The result is never longer than `text`, and the time
 /// is linear; memory is taken only by growing `out`.
 pub fn unescape_json(text: &[u8], out: &mut Vec<u8>) -> bool {
+    unescape_json_part(text, true, out) == Unescaped::Changed
+}
+
+/// What [`unescape_json_part`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unescaped {
+    /// There was nothing to undo; `out` is empty.
+    Same,
+    Changed,
+    /// The text ends in what may become an escape, from this byte on: it is to come again, with what follows it. What is before
+    /// it is in `out`, changed or not.
+    Cut {
+        at: usize,
+    },
+}
+
+/// [`unescape_json`] of a part of a text, which is its last or not.
+pub(crate) fn unescape_json_part(text: &[u8], is_last: bool, out: &mut Vec<u8>) -> Unescaped {
     out.clear();
-    let Some(mut at) = memchr(b'\\', text) else { return false };
+    let Some(mut at) = memchr(b'\\', text) else { return Unescaped::Same };
     out.reserve(text.len());
     let mut changed = false;
     let mut copied = 0;
     loop {
         // `at` is always at a backslash.
+        if !is_last && is_cut(&text[at..]) {
+            out.extend_from_slice(&text[copied..at]);
+            return Unescaped::Cut { at };
+        }
         let length = match unescape_one(&text[at..]) {
             Some((character, length)) => {
                 out.extend_from_slice(&text[copied..at]);
@@ -35,10 +57,19 @@ pub fn unescape_json(text: &[u8], out: &mut Vec<u8>) -> bool {
             None => break,
         }
     }
-    if changed {
-        out.extend_from_slice(&text[copied..]);
+    if !changed {
+        return Unescaped::Same;
     }
-    changed
+    out.extend_from_slice(&text[copied..]);
+    Unescaped::Changed
+}
+
+/// The longest escape: a surrogate pair.
+pub(crate) const ESCAPE_SIZE_MAX: usize = 12;
+
+/// Whether the escape at the start of `text` may need more than there is.
+fn is_cut(text: &[u8]) -> bool {
+    text.len() == 1 || text[1] == b'u' && text.len() < ESCAPE_SIZE_MAX
 }
 
 /// Undoes the escapes of `text` again and again, for JSON within JSON strings, and shows each result to `layer`:

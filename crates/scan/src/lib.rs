@@ -1,4 +1,5 @@
-//! Pattern sets over Hyperscan in block mode, built-in rule sets, and the undoing of JSON escapes.
+//! Pattern sets over Hyperscan, for whole texts and for texts that come in parts, built-in rule sets, and the undoing of JSON
+//! escapes.
 //!
 //! A [`Database`] is compiled once from a list of [`Pattern`]s, is immutable and is shared by all cores. Each core
 //! owns one [`Scratch`], fitted to every database that it scans with. What a match means is the caller's business:
@@ -28,9 +29,11 @@ pub mod escape;
 pub mod pattern;
 pub mod scratch;
 pub mod sink;
+pub mod stream;
 
 pub use database::Database;
 pub use error::{CompileError, FlagError, ScanError};
 pub use pattern::{Expression, Pattern, PatternId, RegexFlags};
 pub use scratch::Scratch;
 pub use sink::{Flow, MatchSink};
+pub use stream::{Stream, StreamDatabase};

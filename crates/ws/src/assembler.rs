@@ -94,6 +94,38 @@ impl Assembler {
         self.open.is_some()
     }
 
+    /// The message that has begun, and what of its payload has arrived and is held, inflated.
+    pub fn open_message(&self) -> Option<(Opcode, &[u8])> {
+        let open = self.open.as_ref()?;
+        Some((open.opcode, &open.buffer[HEADER_SIZE_MAX..]))
+    }
+
+    /// Takes the first `size` bytes that are held of the open message away, in the buffer that they came in, behind
+    /// [`HEADER_SIZE_MAX`] bytes for a header; the rest goes on in one from `spare`. What was taken counts towards the limits still.
+    pub fn take_front(&mut self, size: usize, spare: impl FnOnce() -> Vec<u8>) -> Option<Vec<u8>> {
+        let open = self.open.as_mut()?;
+        let end = HEADER_SIZE_MAX + size.min(open.buffer.len() - HEADER_SIZE_MAX);
+        let mut rest = spare();
+        rest.clear();
+        rest.resize(HEADER_SIZE_MAX, 0);
+        // The copy: the front leaves in its own buffer, and the rest is the smaller part.
+        rest.extend_from_slice(&open.buffer[end..]);
+        let mut front = std::mem::replace(&mut open.buffer, rest);
+        front.truncate(end);
+        Some(front)
+    }
+
+    /// Whether messages may come compressed.
+    #[inline]
+    pub fn deflates(&self) -> bool {
+        self.flow.is_some()
+    }
+
+    /// Whether the message that has begun is compressed.
+    pub fn is_inflating(&self) -> bool {
+        self.open.as_ref().is_some_and(|open| open.is_compressed)
+    }
+
     /// Bytes held.
     pub fn buffered_size(&self) -> usize {
         self.open.as_ref().map_or(0, |open| open.buffer.len())

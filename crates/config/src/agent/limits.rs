@@ -31,6 +31,7 @@ pub(super) fn read(agent: Block<'_>, findings: &mut Findings) -> Limits {
     Limits {
         frame_size_max: size("max-frame-size"),
         message_size_max: size("max-message-size").unwrap_or(default.message_size_max),
+        held_size_max: size("max-held-size").unwrap_or(default.held_size_max),
         fragments_max: fragments_max.unwrap_or(default.fragments_max),
         inflate_ratio_max: inflate_ratio_max.unwrap_or(default.inflate_ratio_max),
         control_frames_per_second: control_frames_per_second.unwrap_or(default.control_frames_per_second),

@@ -64,6 +64,7 @@ static HANDSHAKE: &[Form] = &[
 
 static LIMITS: &[Form] = &[
     leaf("max-message-size", "max-message-size \"1MiB\""),
+    leaf("max-held-size", "max-held-size \"1MiB\""),
     leaf("max-frame-size", "max-frame-size \"1MiB\""),
     leaf("max-fragments", "max-fragments 1024"),
     leaf("max-inflate-ratio", "max-inflate-ratio 100"),

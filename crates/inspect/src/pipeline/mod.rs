@@ -1,19 +1,25 @@
 //! The order of an inspection, on one screen.
 
+mod stream;
 mod verdict;
 
 use wsi_policy::{Action, Direction, FailureMode, Mode};
-use wsi_ratelimit::Bucket;
 use wsi_ws::{CloseCode, Opcode, ProtocolError};
 
-pub(crate) use self::verdict::{Finding, Stop};
 pub use self::verdict::{Permit, Verdict};
+pub(crate) use self::{
+    stream::{Stream, Surroundings},
+    verdict::{Finding, Stop},
+};
 use crate::{
     condition::Condition,
     engine::{Engine, Plan},
     event::{Event, EventSink, Outcome, VerdictEvent},
     rules::RuleId,
-    stage,
+    stage::{
+        self,
+        rate::{Cost, Rated},
+    },
     worker::Worker,
 };
 
@@ -26,18 +32,25 @@ pub(crate) struct Subject<'a> {
     pub direction: Direction,
     pub opcode: Opcode,
     pub payload: &'a [u8],
+    /// Bytes of the message so far: more than `payload` has, where it comes in parts.
+    pub size: usize,
+}
+
+impl<'a> Subject<'a> {
+    pub fn new(direction: Direction, opcode: Opcode, payload: &'a [u8]) -> Self {
+        Self { direction, opcode, payload, size: payload.len() }
+    }
 }
 
 /// Inspects a reassembled, unmasked message to its end, and tells every verdict other than allow.
 pub(crate) fn inspect_message(
     engine: &Engine,
     subject: Subject<'_>,
-    buckets: &mut [Bucket],
-    now_ns: u64,
+    rated: &mut Rated<'_>,
     worker: &mut Worker,
     sink: &mut dyn EventSink,
 ) -> Verdict {
-    match run_stages(engine, subject, buckets, now_ns, worker, sink) {
+    match run_stages(engine, subject, rated, worker, sink) {
         Ok(None) => Verdict::Allow(Permit::new()),
         Ok(Some(alert)) => judge(engine, subject, &alert, worker, sink),
         Err(Stop::Finding(finding)) => judge(engine, subject, &finding, worker, sink),
@@ -73,12 +86,11 @@ pub(crate) fn inspect_control(
 fn run_stages(
     engine: &Engine,
     subject: Subject<'_>,
-    buckets: &mut [Bucket],
-    now_ns: u64,
+    rated: &mut Rated<'_>,
     worker: &mut Worker,
     sink: &mut dyn EventSink,
 ) -> Result<Option<Finding>, Stop> {
-    let Subject { direction, opcode, payload } = subject;
+    let Subject { direction, opcode, payload, .. } = subject;
     let plan = engine.plan(direction);
     let budget = Budget::start(engine, payload, worker);
 
@@ -94,10 +106,10 @@ fn run_stages(
         Ok(())
     };
 
-    go_on(check_size(plan, payload), worker)?;
+    go_on(check_size(plan, payload.len() as u64), worker)?;
     let text = check_utf8(opcode, payload)?;
     let decoded = stage::schema::decode(engine, plan, opcode, payload, text);
-    go_on(stage::rate::take(plan, buckets, payload.len(), now_ns), worker)?;
+    go_on(stage::rate::take(plan, rated, Cost::message(payload.len())), worker)?;
     if let Some(scan) = &plan.scan {
         let found = stage::scan::scan(scan, payload, worker);
         go_on(found, worker)?;
@@ -112,9 +124,9 @@ fn run_stages(
 }
 
 /// Only detect mode holds messages that are larger than the rule; otherwise the header was refused before.
-fn check_size(plan: &Plan, payload: &[u8]) -> Result<Option<Finding>, Stop> {
+fn check_size(plan: &Plan, size: u64) -> Result<Option<Finding>, Stop> {
     match plan.size {
-        Some((size_max, rule)) if payload.len() as u64 > size_max => Err(Stop::Finding(Finding {
+        Some((size_max, rule)) if size > size_max => Err(Stop::Finding(Finding {
             rule,
             action: Action::Close(CloseCode::MESSAGE_TOO_BIG),
             at: None,
@@ -217,7 +229,7 @@ fn tell(
     sink.event(Event::Verdict(VerdictEvent {
         direction: Some(subject.direction),
         opcode: Some(subject.opcode),
-        size: subject.payload.len(),
+        size: subject.size,
         rule: finding.rule,
         outcome,
         mode,

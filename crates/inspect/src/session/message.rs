@@ -13,6 +13,7 @@ use crate::{
     event::{Event, EventSink},
     pipeline::{self, Permit, Subject, Verdict},
     rules::Breach,
+    stage::rate::Rated,
     transmit::OwnedFrame,
     worker::Worker,
 };
@@ -50,9 +51,9 @@ impl Session {
         }
         let frame = 0..piece.payload.end;
         match assembled {
-            Assembled::Pending => Judged::Nothing,
+            Assembled::Pending => self.stream(direction, context),
             Assembled::InPlace(opcode) => {
-                let subject = Subject { direction, opcode, payload: &input[piece.payload.clone()] };
+                let subject = Subject::new(direction, opcode, &input[piece.payload.clone()]);
                 match self.inspect_message(subject, 1, context) {
                     Verdict::Allow(permit) => {
                         match self.recompress(direction, subject.payload, false, context) {
@@ -88,11 +89,14 @@ impl Session {
         message: Message,
         context: &mut Context<'_, S>,
     ) -> Judged {
-        let subject = Subject { direction, opcode: message.opcode, payload: message.payload() };
         let was_compressed = message.was_compressed;
         if was_compressed {
             self.deflated_ns = Some(context.now_ns);
         }
+        if let Some(stream) = self.half(direction).stream.take() {
+            return self.end_stream(direction, *stream, message, context);
+        }
+        let subject = Subject::new(direction, message.opcode, message.payload());
         match self.inspect_message(subject, message.fragments, context) {
             Verdict::Allow(permit) => {
                 let buffer = self.recompress(direction, message.payload(), was_compressed, context);
@@ -138,25 +142,32 @@ impl Session {
         fragments: u32,
         context: &mut Context<'_, S>,
     ) -> Verdict {
-        let Subject { direction, opcode, payload } = subject;
-        let buckets = &mut self.halves[direction.index()].buckets;
-        let verdict = pipeline::inspect_message(
-            &self.engine,
-            subject,
-            buckets,
-            context.now_ns,
-            context.worker,
-            context.sink,
-        );
+        let buckets = &mut self.halves[subject.direction.index()].buckets;
+        let mut rated = Rated { buckets, now_ns: context.now_ns };
+        let verdict =
+            pipeline::inspect_message(&self.engine, subject, &mut rated, context.worker, context.sink);
+        self.record_message(subject, fragments, &verdict, context);
+        verdict
+    }
+
+    /// Counts and tells a message that has been inspected to its end.
+    #[inline]
+    pub(super) fn record_message<S: EventSink>(
+        &mut self,
+        subject: Subject<'_>,
+        fragments: u32,
+        verdict: &Verdict,
+        context: &mut Context<'_, S>,
+    ) {
+        let Subject { direction, opcode, size, .. } = subject;
         self.totals.messages[direction.index()] += 1;
-        self.totals.bytes[direction.index()] += payload.len() as u64;
+        self.totals.bytes[direction.index()] += size as u64;
         if let Some(stats) = context.worker.stats_mut(&self.engine) {
-            stats.record_message(direction, payload.len());
+            stats.record_message(direction, size);
         }
         if self.engine.tells(EventKind::Message) && matches!(verdict, Verdict::Allow(_)) {
-            context.sink.event(Event::Message { direction, opcode, size: payload.len(), fragments });
+            context.sink.event(Event::Message { direction, opcode, size, fragments });
         }
-        verdict
     }
 
     fn inspect_control<S: EventSink>(
@@ -186,7 +197,7 @@ impl Session {
             },
             _ => payload,
         };
-        let subject = Subject { direction, opcode, payload: content };
+        let subject = Subject::new(direction, opcode, content);
         let verdict = pipeline::inspect_control(&self.engine, subject, context.worker, context.sink);
         match (verdict, opcode) {
             // A close can't be withheld without leaving the other side hanging: its reason condemns the connection.
@@ -223,7 +234,7 @@ impl Session {
         }
     }
 
-    fn refuse(&mut self, direction: Direction, verdict: Verdict, now_ns: u64) -> Judged {
+    pub(super) fn refuse(&mut self, direction: Direction, verdict: Verdict, now_ns: u64) -> Judged {
         match verdict {
             Verdict::Close(code) => {
                 let reasons = ("message violates the policy", "the other side's message violates the policy");

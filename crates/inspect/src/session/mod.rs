@@ -3,11 +3,12 @@
 mod closing;
 mod message;
 mod roles;
+mod stream;
 
 use std::sync::Arc;
 
 use wsi_policy::{Direction, EventKind};
-use wsi_ws::{CloseCode, Role, deflate::Agreement};
+use wsi_ws::{CloseCode, RSV1, Role, deflate::Agreement};
 
 use self::{
     closing::{Closing, OwnClose},
@@ -26,6 +27,9 @@ use crate::{
 const CLOSE_TIMEOUT_NS: u64 = 5_000_000_000;
 /// How long the memory of compression is kept for the next compressed message.
 const DEFLATE_IDLE_NS: u64 = 60_000_000_000;
+
+/// Compressed bytes that are inflated at once.
+pub(crate) const INFLATE_BITE_SIZE: usize = 2 << 10;
 
 /// An open connection. It opens no sockets and reads no clock; times are nanoseconds on the caller's monotone clock.
 ///
@@ -127,8 +131,13 @@ impl Session {
         let mut run = Run::default();
         let mut at = 0;
         while self.reads(direction) {
-            let piece = match self.half(direction).decoder.decode(&mut input[at..]) {
+            let end = self.bite_end(direction, at, input);
+            let piece = match self.half(direction).decoder.decode(&mut input[at..end]) {
                 Ok(Some(piece)) => piece,
+                Ok(None) if end < input.len() => {
+                    at = end;
+                    continue;
+                }
                 Ok(None) => break,
                 Err(fault) => {
                     self.fault(direction, fault, context);
@@ -238,6 +247,16 @@ impl Session {
                 recompressor.release();
             }
         }
+    }
+
+    /// How far to read at once: compressed bytes may become a thousand times as many, so they are inflated in small bites where
+    /// what is held of a message is bounded.
+    #[inline]
+    fn bite_end(&self, direction: Direction, at: usize, input: &[u8]) -> usize {
+        let half = &self.halves[direction.index()];
+        let is_inflating = half.deflates()
+            && (half.assembler.is_inflating() || input.get(at).is_some_and(|first| first & RSV1 != 0));
+        if is_inflating { input.len().min(at + INFLATE_BITE_SIZE) } else { input.len() }
     }
 
     fn half(&mut self, direction: Direction) -> &mut Half {

@@ -1,7 +1,9 @@
 //! Scan: block patterns and rule sets over the bytes as they came and, where an escape occurs, as they will be read.
 
+use std::sync::Arc;
+
 use wsi_policy::Action;
-use wsi_scan::{Flow, MatchSink, PatternId, escape};
+use wsi_scan::{Flow, MatchSink, PatternId, ScanError, Stream, escape};
 
 use crate::{
     condition::Condition,
@@ -25,18 +27,52 @@ pub(crate) fn scan(plan: &ScanPlan, payload: &[u8], worker: &mut Worker) -> Resu
         hits.only_normalized = true;
         scan_unescaped(plan, payload, worker, &mut hits)?;
     }
-    match hits.best {
-        None => Ok(None),
-        Some(hit) => {
-            let finding = Finding {
-                rule: hit.rule.rule,
-                action: hit.rule.action,
-                at: Some(hit.end),
-                detail: "matches a blocked pattern".to_owned(),
-            };
-            if hit.rule.action == Action::Alert { Ok(Some(finding)) } else { Err(Stop::Finding(finding)) }
-        }
+    finding(hits.best.map(|hit| (hit.rule, Some(hit.end))))
+}
+
+/// What was found, and where it ends if that is at a place of the payload.
+fn finding(hit: Option<(PatternRule, Option<usize>)>) -> Result<Option<Finding>, Stop> {
+    let Some((PatternRule { rule, action, .. }, at)) = hit else { return Ok(None) };
+    let finding = Finding { rule, action, at, detail: "matches a blocked pattern".to_owned() };
+    if action == Action::Alert { Ok(Some(finding)) } else { Err(Stop::Finding(finding)) }
+}
+
+/// The scan of one message that comes in parts.
+#[derive(Debug)]
+pub(crate) struct StreamScan {
+    plan: Arc<ScanPlan>,
+    stream: Stream,
+}
+
+impl StreamScan {
+    /// `None`: the plan has nothing to look for.
+    ///
+    /// # Errors
+    /// There is no memory for it.
+    pub fn open(plan: &Arc<ScanPlan>) -> Result<Option<Self>, Stop> {
+        let Some(database) = &plan.stream_database else { return Ok(None) };
+        let stream = Stream::open(database, plan.normalize_json).map_err(scan_failed)?;
+        Ok(Some(Self { plan: Arc::clone(plan), stream }))
     }
+
+    /// Scans the next part, or the last. `Ok(Some(..))`: a rule that only alerts.
+    ///
+    /// # Errors
+    /// A finding that ends the message, or that Hyperscan failed.
+    pub fn scan(&mut self, part: &[u8], is_last: bool) -> Result<Option<Finding>, Stop> {
+        let Some(database) = &self.plan.stream_database else { return Ok(None) };
+        let mut hits = Hits { rules: &self.plan.rules, only_normalized: false, best: None };
+        let sink = |layer, id| {
+            hits.only_normalized = layer > 0;
+            hits.on_match(id, 0)
+        };
+        self.stream.scan(database, part, is_last, sink).map_err(scan_failed)?;
+        finding(hits.best.map(|hit| (hit.rule, None)))
+    }
+}
+
+fn scan_failed(_: ScanError) -> Stop {
+    Stop::CouldNotInspect(Condition::ScanFailed)
 }
 
 fn scan_unescaped(
@@ -62,9 +98,7 @@ fn scan_unescaped(
 }
 
 fn scan_layer(plan: &ScanPlan, bytes: &[u8], worker: &mut Worker, hits: &mut Hits<'_>) -> Result<(), Stop> {
-    plan.database
-        .scan(&mut worker.scratch, bytes, hits)
-        .map_err(|_| Stop::CouldNotInspect(Condition::ScanFailed))
+    plan.database.scan(&mut worker.scratch, bytes, hits).map_err(scan_failed)
 }
 
 /// Keeps the match with the gravest action: the first that closes ends the scan.

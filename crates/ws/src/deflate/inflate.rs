@@ -29,6 +29,9 @@ impl Inflater {
     /// The most memory of one inflater, in bytes: zlib-rs allocates its window of 32 KiB and its tables of codes at once.
     pub const SIZE_MAX: u64 = 48 << 10;
 
+    /// No deflate stream inflates further: 258 bytes take two bits at least (RFC 1951 section 3.2.5).
+    pub const RATIO_MAX: u64 = 1032;
+
     /// An inflater for what is sent as `flow` says.
     pub fn new(flow: Flow) -> Self {
         Self {
