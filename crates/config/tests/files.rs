@@ -142,7 +142,7 @@ fn every_value_reaches_its_place() {
             type "websocket_inspector"; timeout-ms 9; mode "detect"
             handshake { allow-origins "https://x:1" "null"; subprotocols ["s", "t"]; compression "refuse"; timeout-ms 10 }
             limits {
-                max-message-size "2MiB"; max-frame-size 11; max-fragments 12; max-inflate-ratio 16
+                max-message-size "2MiB"; max-frame-size 11; max-held-size 4096; control-frames-per-second 17; max-fragments 12; max-inflate-ratio 16
                 message-timeout-ms 13; idle-timeout-s 14; max-json-depth 15
             }
             validation {
@@ -182,8 +182,10 @@ fn every_value_reaches_its_place() {
     let limits = Limits {
         frame_size_max: Some(11),
         message_size_max: 2 << 20,
+        held_size_max: 4096,
         fragments_max: 12,
         inflate_ratio_max: 16,
+        control_frames_per_second: 17,
         message_timeout_ms: 13,
         idle_timeout_s: 14,
         json_depth_max: 15,
