@@ -9,6 +9,9 @@ use crate::settings::{Runtime, Shards};
 /// Shards of one process, and one more than the highest CPU number.
 const SHARDS_MAX: usize = 1024;
 const CONNECTIONS_MAX: u64 = 100_000_000;
+/// From a few messages to more than any machine has, in bytes.
+const MEMORY_MIN: u64 = 1 << 20;
+const MEMORY_MAX: u64 = 1 << 44;
 const DRAIN_TIMEOUT_S_MAX: u64 = 86_400;
 
 pub(crate) fn read(root: Block<'_>, findings: &mut Findings) -> Runtime {
@@ -22,6 +25,8 @@ pub(crate) fn read(root: Block<'_>, findings: &mut Findings) -> Runtime {
     {
         runtime.connections_max = max;
     }
+    runtime.memory_max =
+        block.value("max-memory").and_then(|value| value.size(MEMORY_MIN..=MEMORY_MAX, findings));
     if let Some(timeout) =
         block.value("drain-timeout-s").and_then(|value| value.integer(1..=DRAIN_TIMEOUT_S_MAX, findings))
     {

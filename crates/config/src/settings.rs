@@ -22,6 +22,8 @@ pub struct Runtime {
     pub shards: Shards,
     /// Of the whole process; an upgrade beyond it gets 503.
     pub connections_max: u64,
+    /// Bytes of traffic that the whole process may hold; `None`: the machine decides.
+    pub memory_max: Option<u64>,
     pub drain_timeout_s: u64,
 }
 
@@ -35,6 +37,7 @@ impl Default for Runtime {
         Self {
             shards: Shards::default(),
             connections_max: Self::CONNECTIONS_MAX_DEFAULT,
+            memory_max: None,
             drain_timeout_s: Self::DRAIN_TIMEOUT_S_DEFAULT,
         }
     }

@@ -129,7 +129,7 @@ fn the_demo_is_valid_and_has_no_warnings() {
 #[test]
 fn every_value_reaches_its_place() {
     let text = r#"
-        runtime { shards "0-1,4"; max-connections 7; drain-timeout-s 8 }
+        runtime { shards "0-1,4"; max-connections 7; max-memory "3MiB"; drain-timeout-s 8 }
         listener "l" {
             bind "[::1]:81"; proxy-protocol false
             route "/a" upstream="u2" agent="b" host="h.example"
@@ -143,7 +143,7 @@ fn every_value_reaches_its_place() {
             handshake { allow-origins "https://x:1" "null"; subprotocols ["s", "t"]; compression "refuse"; timeout-ms 10 }
             limits {
                 max-message-size "2MiB"; max-frame-size 11; max-held-size 4096; control-frames-per-second 17; max-fragments 12; max-inflate-ratio 16
-                message-timeout-ms 13; idle-timeout-s 14; max-json-depth 15
+                message-timeout-ms 13; write-timeout-ms 21; idle-timeout-s 14; max-json-depth 15
             }
             validation {
                 schema-type "json"; schema-path "Cargo.toml"; direction "to-client"; opcode "any"; reject-invalid false
@@ -179,6 +179,7 @@ fn every_value_reaches_its_place() {
     assert_eq!(policy.handshake.subprotocols.as_deref(), Some(&["s".to_owned(), "t".to_owned()][..]));
     assert_eq!(policy.handshake.compression, wsi_policy::Compression::Refuse);
     assert_eq!(policy.handshake.timeout_ms, 10);
+    assert_eq!(configuration.settings.runtime.memory_max, Some(3 << 20));
     let limits = Limits {
         frame_size_max: Some(11),
         message_size_max: 2 << 20,
@@ -187,6 +188,7 @@ fn every_value_reaches_its_place() {
         inflate_ratio_max: 16,
         control_frames_per_second: 17,
         message_timeout_ms: 13,
+        write_timeout_ms: 21,
         idle_timeout_s: 14,
         json_depth_max: 15,
     };

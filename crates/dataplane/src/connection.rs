@@ -1,6 +1,6 @@
 //! One client, its server, and how far they have come with each other.
 
-use wsi_inspect::{Role, Session, Upgrade};
+use wsi_inspect::{Refusal, Role, Session, Upgrade};
 use wsi_telemetry::audit::Origin;
 
 use crate::{
@@ -31,6 +31,8 @@ pub(crate) struct Connection {
     pub scheduled_ns: u64,
     /// It waits in [`Core::again`].
     pub is_queued: bool,
+    /// What it held when it was counted last, in bytes.
+    held: u64,
 }
 
 pub(crate) enum Phase {
@@ -85,6 +87,7 @@ impl Connection {
             is_over_limit,
             scheduled_ns: u64::MAX,
             is_queued: false,
+            held: 0,
         }
     }
 
@@ -109,7 +112,7 @@ impl Connection {
         if matches!(self.phase, Phase::Connecting(_)) && role == Role::Server {
             self.on_connected(core);
         } else if let Some(leg) = self.leg(role)
-            && leg.flush(&mut core.ring, &mut core.worker)
+            && leg.flush(core.now_ns, &mut core.ring, &mut core.worker)
         {
             self.linger_on(core);
         }
@@ -163,6 +166,37 @@ impl Connection {
         self.reschedule(core);
     }
 
+    /// Counts what it holds. `false`: that has grown, and there is no room for it.
+    #[inline]
+    pub fn account(&mut self, core: &mut Core) -> bool {
+        let now = self.memory_size();
+        core.memory.account(std::mem::replace(&mut self.held, now), now)
+    }
+
+    /// Counts what it holds after it has acted; an upgrade for which there is no room is refused.
+    #[inline]
+    pub fn settle_memory(&mut self, core: &mut Core) {
+        let is_opening =
+            matches!(self.phase, Phase::Request { .. } | Phase::Connecting(_) | Phase::Response { .. });
+        // Where a session has grown its relay has asked, but for close frames.
+        if !self.account(core) && is_opening {
+            self.refuse_for(Refusal::MemoryMax, core);
+            self.account(core);
+        }
+    }
+
+    fn memory_size(&self) -> u64 {
+        let own = match &self.phase {
+            Phase::Request { upgrade, .. } | Phase::Response { upgrade, .. } => upgrade.memory_size(),
+            Phase::Connecting(connecting) => {
+                connecting.upgrade.memory_size() + connecting.request.capacity() as u64
+            }
+            Phase::Open(session) => session.memory_size(),
+            Phase::Closing { .. } | Phase::Done => 0,
+        };
+        own + self.client.memory_size() + self.server.as_ref().map_or(0, Leg::memory_size)
+    }
+
     pub fn is_done(&self) -> bool {
         matches!(self.phase, Phase::Done)
     }
@@ -172,6 +206,7 @@ impl Connection {
         self.end_session(core);
         self.client.release(&mut core.ring);
         self.release_server(core);
+        core.memory.account(self.held, 0);
     }
 
     pub fn release_server(&mut self, core: &mut Core) {
@@ -249,7 +284,10 @@ impl Connection {
             | Phase::Response { deadline_ns, .. }
             | Phase::Closing { deadline_ns, .. } => *deadline_ns,
             Phase::Connecting(connecting) => connecting.attempt_deadline_ns.min(connecting.deadline_ns),
-            Phase::Open(session) => session.deadline_ns(),
+            Phase::Open(session) => session
+                .deadline_ns()
+                .min(self.stall_deadline_ns(Role::Client))
+                .min(self.stall_deadline_ns(Role::Server)),
             Phase::Done => u64::MAX,
         }
     }

@@ -8,7 +8,7 @@ use std::sync::{
 use wsi_inspect::{Engine, Worker};
 use wsi_telemetry::{DataplaneStats, audit};
 
-use crate::{options::Listener, ring::Ring, timer::Timers, token::Key, upstream::Balancer};
+use crate::{budget::Holdings, options::Listener, ring::Ring, timer::Timers, token::Key, upstream::Balancer};
 
 /// How much is read at once: larger reads mean fewer calls, and all of it should fit the second-level cache.
 pub(crate) const SCRATCH_SIZE: usize = 64 << 10;
@@ -30,6 +30,7 @@ pub(crate) struct Core {
     /// Connections with more to do than one turn allowed.
     pub again: Vec<Key>,
     pub connections: ConnectionCount,
+    pub memory: Holdings,
 }
 
 impl Core {

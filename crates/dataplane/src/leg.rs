@@ -20,6 +20,8 @@ pub(crate) struct Leg {
     role: Role,
     /// Bytes that the socket would not take. Boxed: nearly all legs have none.
     pending: Option<Box<Pending>>,
+    /// What was received and is still to be dealt with. Boxed for the same reason.
+    unread: Option<Box<Unread>>,
     /// There may be something to read: set by the ring, cleared when a read comes back short.
     pub is_readable: bool,
     /// The peer hung up, so a short read is not the end of what there is.
@@ -37,6 +39,15 @@ pub(crate) struct Leg {
 struct Pending {
     buffer: Vec<u8>,
     sent: usize,
+    /// When the socket took some of it last, or it began to wait.
+    since_ns: u64,
+}
+
+#[derive(Debug)]
+struct Unread {
+    buffer: Vec<u8>,
+    /// What is before it has been given.
+    at: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +81,7 @@ impl Leg {
             key,
             role,
             pending: None,
+            unread: None,
             is_readable: false,
             is_hung_up: false,
             has_ended: false,
@@ -130,6 +142,9 @@ impl Leg {
 
     #[inline]
     pub fn receive(&mut self, buffer: &mut [u8]) -> Received {
+        if let Some(size) = self.receive_unread(buffer) {
+            return Received::Bytes(size);
+        }
         if self.has_ended {
             return Received::End;
         }
@@ -157,23 +172,52 @@ impl Leg {
         }
     }
 
+    /// Takes back the end of what [`Leg::receive`] gave last: it will be the first that is given again.
+    pub fn unreceive(&mut self, rest: &[u8], worker: &mut Worker) {
+        match &mut self.unread {
+            // It lies there still.
+            Some(unread) => unread.at = unread.buffer.len() - rest.len(),
+            None => {
+                // The copy: the input that these bytes lie in is about to be used for other connections.
+                let mut buffer = worker.spare();
+                buffer.extend_from_slice(rest);
+                self.unread = Some(Box::new(Unread { buffer, at: 0 }));
+            }
+        }
+        self.is_readable = true;
+    }
+
+    fn receive_unread(&mut self, buffer: &mut [u8]) -> Option<usize> {
+        let unread = self.unread.as_mut()?;
+        let rest = &unread.buffer[unread.at..];
+        let size = rest.len().min(buffer.len());
+        if size == 0 {
+            self.unread = None;
+            return None;
+        }
+        buffer[..size].copy_from_slice(&rest[..size]);
+        unread.at += size;
+        Some(size)
+    }
+
     /// Sends, or keeps what the socket does not take until it does.
     #[inline]
-    pub fn send(&mut self, bytes: &[u8], ring: &mut Ring, worker: &mut Worker) {
+    pub fn send(&mut self, bytes: &[u8], now_ns: u64, ring: &mut Ring, worker: &mut Worker) {
         let sent = if self.pending.is_some() { 0 } else { self.write(bytes) };
         if sent < bytes.len() && !self.is_deaf {
             // The copy: the input that these bytes lie in is about to be used for other connections.
-            let pending =
-                self.pending.get_or_insert_with(|| Box::new(Pending { buffer: worker.spare(), sent: 0 }));
+            let pending = self.pending.get_or_insert_with(|| {
+                Box::new(Pending { buffer: worker.spare(), sent: 0, since_ns: now_ns })
+            });
             pending.buffer.extend_from_slice(&bytes[sent..]);
             self.watch_writable(ring);
         }
     }
 
     /// Sends a frame that has a buffer of its own; if it must wait, it waits there.
-    pub fn send_frame(&mut self, frame: OwnedFrame, ring: &mut Ring, worker: &mut Worker) {
+    pub fn send_frame(&mut self, frame: OwnedFrame, now_ns: u64, ring: &mut Ring, worker: &mut Worker) {
         if self.pending.is_some() {
-            self.send(frame.bytes(), ring, worker);
+            self.send(frame.bytes(), now_ns, ring, worker);
             worker.recycle(frame.into_parts().0);
             return;
         }
@@ -182,16 +226,19 @@ impl Leg {
         if sent == buffer.len() || self.is_deaf {
             worker.recycle(buffer);
         } else {
-            self.pending = Some(Box::new(Pending { buffer, sent }));
+            self.pending = Some(Box::new(Pending { buffer, sent, since_ns: now_ns }));
             self.watch_writable(ring);
         }
     }
 
     /// Writes what waits. `true`: the socket took some of it.
-    pub fn flush(&mut self, ring: &mut Ring, worker: &mut Worker) -> bool {
+    pub fn flush(&mut self, now_ns: u64, ring: &mut Ring, worker: &mut Worker) -> bool {
         let Some(mut pending) = self.pending.take() else { return false };
         let sent = self.write(&pending.buffer[pending.sent..]);
         pending.sent += sent;
+        if sent > 0 {
+            pending.since_ns = now_ns;
+        }
         if pending.sent == pending.buffer.len() || self.is_deaf {
             worker.recycle(pending.buffer);
         } else {
@@ -208,6 +255,31 @@ impl Leg {
         self.pending.is_some()
     }
 
+    /// Since when bytes have waited of which the socket has taken none.
+    #[inline]
+    pub fn waits_since_ns(&self) -> Option<u64> {
+        self.pending.as_ref().map(|pending| pending.since_ns)
+    }
+
+    /// What is held of both ways, in bytes.
+    #[inline]
+    pub fn memory_size(&self) -> u64 {
+        let pending = self.pending.as_ref().map_or(0, |pending| pending.buffer.capacity());
+        let unread = self.unread.as_ref().map_or(0, |unread| unread.buffer.capacity());
+        (pending + unread) as u64
+    }
+
+    /// Lets go of what waits. A stream that was cut within a frame can't be gone on with, so nothing more is sent on it.
+    pub fn abandon(&mut self) {
+        self.unread = None;
+        if self.pending.take().is_some() {
+            self.shutdown = WriteSide::Shut;
+            // It ends either way.
+            let _ = self.stream.shutdown(Shutdown::Write);
+            self.turn_deaf();
+        }
+    }
+
     /// It takes nothing more, but was not read to its end.
     pub fn wants_reading(&self) -> bool {
         self.is_deaf && self.is_readable
@@ -215,6 +287,7 @@ impl Leg {
 
     /// Ends our side of the stream as soon as everything is written.
     pub fn finish(&mut self) {
+        self.unread = None;
         if self.shutdown == WriteSide::Open {
             self.shutdown = WriteSide::Closing;
         }

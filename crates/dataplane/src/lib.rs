@@ -4,6 +4,7 @@
 //! its own for readiness ([`ring`](crate)), a table of connections, a timer wheel and a
 //! [`Worker`](wsi_inspect::Worker); reading and writing are plain non-blocking calls into and out of one scratch buffer.
 
+mod budget;
 mod connection;
 mod core;
 mod leg;
@@ -19,6 +20,7 @@ mod sink;
 mod table;
 mod timer;
 mod token;
+mod turn;
 mod upstream;
 mod wake;
 
@@ -38,6 +40,7 @@ pub use wsi_policy::Route;
 pub use options::{Listener, Options, Server, ShardOptions, Upstream};
 
 use crate::{
+    budget::Budget,
     core::ConnectionCount,
     runtime::Core,
     shard::{Shard, Shared},
@@ -85,6 +88,7 @@ impl Dataplane {
             upstreams: options.upstreams,
             engines: options.engines.into(),
             connections: ConnectionCount::new(options.connections_max),
+            memory: Budget::new(options.memory_max),
             drain_timeout: options.drain_timeout,
         };
         let mut prepared = Vec::new();

@@ -22,11 +22,14 @@ impl Connection {
                 }
             };
             let Phase::Request { upgrade, .. } = &mut self.phase else { return };
-            let Core { scratch, worker, audit, listeners, engines, now_ns, .. } = core;
+            let Core { scratch, worker, audit, listeners, engines, now_ns, memory, .. } = core;
             let routes =
                 listeners.get(usize::from(self.origin.listener)).map_or(&[][..], |each| &each.routes);
-            let place =
-                Place { routes, engines, client: self.origin.client.ip(), is_full: self.is_over_limit };
+            let full = match (self.is_over_limit, memory.is_full()) {
+                (true, _) => Some(Refusal::ConnectionsMax),
+                (false, is_full) => is_full.then_some(Refusal::MemoryMax),
+            };
+            let place = Place { routes, engines, client: self.origin.client.ip(), full };
             let mut sink = AuditSink { sender: audit, origin: self.origin };
             let mut context = Context { now_ns: *now_ns, worker, sink: &mut sink };
             let step = upgrade.handle_request(&scratch[..size], place, &mut context);
@@ -84,7 +87,7 @@ impl Connection {
         let Phase::Connecting(connecting) = &mut self.phase else { return };
         let (request, deadline_ns) = (std::mem::take(&mut connecting.request), connecting.deadline_ns);
         let upgrade = Box::new(std::mem::take(&mut connecting.upgrade));
-        leg.send(&request, &mut core.ring, &mut core.worker);
+        leg.send(&request, core.now_ns, &mut core.ring, &mut core.worker);
         leg.watch(&mut core.ring);
         self.phase = Phase::Response { upgrade, deadline_ns };
     }
@@ -129,7 +132,7 @@ impl Connection {
                 ResponseStep::Open { response, consumed, session } => {
                     self.phase = Phase::Open(session);
                     core.stats.sessions_opened += 1;
-                    self.client.send(&response, &mut core.ring, &mut core.worker);
+                    self.client.send(&response, core.now_ns, &mut core.ring, &mut core.worker);
                     return self.relay_first(consumed, size, core);
                 }
             }
@@ -156,7 +159,7 @@ impl Connection {
         }
     }
 
-    fn refuse_for(&mut self, refusal: Refusal, core: &mut Core) {
+    pub(crate) fn refuse_for(&mut self, refusal: Refusal, core: &mut Core) {
         let upgrade: &mut Upgrade = match &mut self.phase {
             Phase::Request { upgrade, .. } | Phase::Response { upgrade, .. } => upgrade,
             Phase::Connecting(connecting) => &mut connecting.upgrade,
@@ -169,7 +172,7 @@ impl Connection {
     }
 
     fn refuse(&mut self, answer: &[u8], core: &mut Core) {
-        self.client.send(answer, &mut core.ring, &mut core.worker);
+        self.client.send(answer, core.now_ns, &mut core.ring, &mut core.worker);
         self.release_server(core);
         self.begin_closing(core);
     }

@@ -18,6 +18,9 @@ pub struct Options {
     pub engines: Vec<Arc<Engine>>,
     /// Connections of the whole process; beyond it an upgrade gets 503.
     pub connections_max: u64,
+    /// Bytes that the connections of the whole process may hold of messages on their way; one that would hold more is closed with
+    /// 1013, and an upgrade gets 503.
+    pub memory_max: u64,
     /// How long connections may take to end after [`Dataplane::drain`](crate::Dataplane::drain).
     pub drain_timeout: Duration,
 }

@@ -1,6 +1,6 @@
 //! An open connection: read, inspect, send on, and stop reading when the other side does not keep up.
 
-use wsi_inspect::{Context, Role, Transmit};
+use wsi_inspect::{Context, Role, Session, Transmit};
 use wsi_policy::Direction;
 
 use crate::{
@@ -8,10 +8,8 @@ use crate::{
     core::Core,
     leg::{Leg, Received},
     sink::AuditSink,
+    turn::Allowance,
 };
-
-/// Reads of one direction in one turn: a flood on one connection can't starve the others of its shard.
-const READS_PER_TURN_MAX: usize = 4;
 
 impl Connection {
     /// Relays what there is, both ways.
@@ -34,21 +32,47 @@ impl Connection {
 
     /// What came in the same read as the server's answer, from `consumed` to `size` of the scratch.
     pub(crate) fn relay_first(&mut self, consumed: usize, size: usize, core: &mut Core) {
-        self.relay_input(Direction::ToClient, consumed, size, core);
+        self.relay_input(Direction::ToClient, consumed, size, &mut Allowance::default(), core);
         self.relay(core);
     }
 
     pub(crate) fn session_timeout(&mut self, core: &mut Core) {
-        if let Phase::Open(session) = &mut self.phase {
-            let mut sink = AuditSink { sender: &mut core.audit, origin: self.origin };
-            let mut context = Context { now_ns: core.now_ns, worker: &mut core.worker, sink: &mut sink };
-            session.handle_timeout(&mut context);
+        let mut has_flushed = false;
+        for role in [Role::Client, Role::Server] {
+            if self.stall_deadline_ns(role) > core.now_ns {
+                continue;
+            }
+            // The kernel calls a socket writable only when a third of its buffer is free, which a slow reader may take
+            // minutes for; but it takes what there is room for.
+            let Some(leg) = self.leg(role) else { continue };
+            if leg.flush(core.now_ns, &mut core.ring, &mut core.worker) {
+                has_flushed = true;
+            } else {
+                self.with_session(core, |session, context| session.handle_stalled(role, context));
+            }
         }
-        self.settle(core);
+        self.with_session(core, |session, context| session.handle_timeout(context));
+        if has_flushed { self.relay(core) } else { self.settle(core) }
+    }
+
+    /// When a leg that takes nothing is given up. A connection that is closing has a deadline of its own.
+    #[inline]
+    pub(crate) fn stall_deadline_ns(&self, role: Role) -> u64 {
+        let leg = match role {
+            Role::Client => Some(&self.client),
+            Role::Server => self.server.as_ref(),
+        };
+        match (&self.phase, leg.and_then(Leg::waits_since_ns)) {
+            (Phase::Open(session), Some(since_ns)) if !session.is_closing() => {
+                since_ns.saturating_add(session.write_timeout_ns())
+            }
+            _ => u64::MAX,
+        }
     }
 
     fn relay_direction(&mut self, direction: Direction, core: &mut Core) {
-        for _ in 0..READS_PER_TURN_MAX {
+        let mut allowance = Allowance::default();
+        while allowance.take_read() {
             let (Some(source), sink) = self.ends(direction) else { return };
             if !source.is_readable {
                 return;
@@ -63,8 +87,10 @@ impl Connection {
             }
             match source.receive(&mut core.scratch) {
                 Received::Bytes(size) => {
-                    core.stats.bytes_received[direction.index()] += size as u64;
-                    self.relay_input(direction, 0, size, core);
+                    self.relay_input(direction, 0, size, &mut allowance, core);
+                    if !self.account(core) {
+                        return self.refuse_memory(direction, core);
+                    }
                 }
                 Received::Nothing => return,
                 Received::End => return self.source_ended(direction, core),
@@ -75,38 +101,65 @@ impl Connection {
         }
     }
 
-    /// Inspects `scratch[at..end]` step by step and sends on what is allowed.
-    fn relay_input(&mut self, direction: Direction, mut at: usize, end: usize, core: &mut Core) {
+    /// Inspects `scratch[start..end]` step by step and sends on what is allowed. What the turn does not allow, or the other leg has
+    /// no room for, goes back to the leg that it came from.
+    fn relay_input(
+        &mut self,
+        direction: Direction,
+        start: usize,
+        end: usize,
+        allowance: &mut Allowance,
+        core: &mut Core,
+    ) {
         let Phase::Open(session) = &mut self.phase else { return };
-        let sink_leg = match direction {
-            Direction::ToServer => self.server.as_mut(),
-            Direction::ToClient => Some(&mut self.client),
+        let Some(server) = &mut self.server else { return };
+        let (source_leg, sink_leg) = match direction {
+            Direction::ToServer => (&mut self.client, server),
+            Direction::ToClient => (server, &mut self.client),
         };
-        let Some(sink_leg) = sink_leg else { return };
         let Core { scratch, worker, audit, ring, stats, now_ns, .. } = core;
         let mut sink = AuditSink { sender: audit, origin: self.origin };
         let mut context = Context { now_ns: *now_ns, worker, sink: &mut sink };
+        let mut at = start;
         loop {
             let input = &mut scratch[at..end];
+            let inspected_before = session.inspected_size(direction);
             let step = session.handle_input(direction, input, &mut context);
             let sent = match step.transmit {
                 Transmit::Nothing => 0,
                 Transmit::InPlace(range) => {
                     let bytes = &input[range];
-                    sink_leg.send(bytes, ring, context.worker);
+                    sink_leg.send(bytes, *now_ns, ring, context.worker);
                     bytes.len()
                 }
                 Transmit::Owned(frame) => {
                     let size = frame.bytes().len();
-                    sink_leg.send_frame(frame, ring, context.worker);
+                    sink_leg.send_frame(frame, *now_ns, ring, context.worker);
                     size
                 }
             };
             stats.bytes_sent[direction.index()] += sent as u64;
+            allowance.charge(step.frames, sent > 0, session.inspected_size(direction) - inspected_before);
             at += step.consumed;
             if at == end && sent == 0 {
-                return;
+                break;
             }
+            // A few bytes may inflate to many messages: not one more than the other leg takes.
+            let must_wait = allowance.is_spent() || sink_leg.is_blocked();
+            if must_wait && at < end && !session.is_ready(direction) {
+                source_leg.unreceive(&scratch[at..end], context.worker);
+                break;
+            }
+        }
+        stats.bytes_received[direction.index()] += (at - start) as u64;
+    }
+
+    /// What it has just come to hold is more than there is: whatever can be let go of at once is.
+    fn refuse_memory(&mut self, direction: Direction, core: &mut Core) {
+        self.with_session(core, |session, context| session.handle_memory_max(direction, context));
+        self.client.abandon();
+        if let Some(server) = &mut self.server {
+            server.abandon();
         }
     }
 
@@ -115,10 +168,20 @@ impl Connection {
             Direction::ToServer => Role::Client,
             Direction::ToClient => Role::Server,
         };
+        self.with_session(core, |session, context| session.handle_end(role, context));
+    }
+
+    fn with_session(
+        &mut self,
+        core: &mut Core,
+        act: impl FnOnce(&mut Session, &mut Context<'_, AuditSink<'_>>),
+    ) {
         if let Phase::Open(session) = &mut self.phase {
             let mut sink = AuditSink { sender: &mut core.audit, origin: self.origin };
-            let mut context = Context { now_ns: core.now_ns, worker: &mut core.worker, sink: &mut sink };
-            session.handle_end(role, &mut context);
+            act(
+                session,
+                &mut Context { now_ns: core.now_ns, worker: &mut core.worker, sink: &mut sink },
+            );
         }
     }
 
@@ -131,7 +194,7 @@ impl Connection {
                 Role::Server => self.server.as_mut(),
             };
             if let (Some(frame), Some(leg)) = (session.poll_close(role, &mut core.worker), leg) {
-                leg.send_frame(frame, &mut core.ring, &mut core.worker);
+                leg.send_frame(frame, core.now_ns, &mut core.ring, &mut core.worker);
             }
         }
         if session.is_over() {

@@ -6,9 +6,10 @@ use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
 
 use crate::shard::Shard;
 
-/// Ours is the only task that is always runnable, so glommio never parks: the thread sleeps in the shard's own wait, and
-/// other tasks of the executor get their turn when this runs out.
-const PREEMPT: Duration = Duration::from_millis(5);
+/// Never, in effect. When this runs out before glommio has polled its first task, because the thread lost its CPU for that
+/// long, glommio takes its queues for empty and parks for ever (`run_task_queues`, 0.9): the shard was dead. So it is not to
+/// run out, and the shard, the only task of its executor, doesn't yield: it sleeps in its own wait, a tick at most.
+const PREEMPT: Duration = Duration::from_secs(365 * 86_400);
 /// glommio's rings carry its own timers only.
 const RING_DEPTH: usize = 128;
 
@@ -69,9 +70,6 @@ async fn run(make: impl FnOnce() -> io::Result<Shard>, started: Sender<()>, _tol
     let _ = started.send(());
     while !shard.is_done() {
         shard.turn()?;
-        if glommio::executor().need_preempt() {
-            glommio::executor().yield_task_queue_now().await;
-        }
     }
     shard.finish();
     Ok(())

@@ -13,6 +13,7 @@ use wsi_inspect::{Engine, Role, Worker};
 use wsi_telemetry::{ShardCells, audit::Origin};
 
 use crate::{
+    budget::{Budget, Holdings},
     connection::Connection,
     core::{ConnectionCount, Core, SCRATCH_SIZE},
     leg::Leg,
@@ -59,6 +60,7 @@ pub(crate) struct Shared {
     pub upstreams: Vec<Upstream>,
     pub engines: Arc<[Arc<Engine>]>,
     pub connections: ConnectionCount,
+    pub memory: Budget,
     pub drain_timeout: Duration,
 }
 
@@ -99,6 +101,7 @@ impl Shard {
             engines: shared.engines,
             again: Vec::new(),
             connections: shared.connections,
+            memory: Holdings::new(shared.memory),
         };
         Ok(Self {
             core,
@@ -134,6 +137,7 @@ impl Shard {
         self.completions = completions;
         self.go_on();
         self.expire();
+        self.core.memory.give_back();
         self.publish();
         Ok(())
     }
@@ -175,6 +179,7 @@ impl Shard {
         let core = &mut self.core;
         let result = panic::catch_unwind(AssertUnwindSafe(|| {
             act(connection, core);
+            connection.settle_memory(core);
             connection.is_done()
         }));
         if result.is_err() {
@@ -268,6 +273,7 @@ impl Shard {
         if let Some(audit) = &self.core.audit {
             self.core.stats.audit_lost = audit.lost();
         }
+        self.core.stats.bytes_held = self.core.memory.held();
         self.cells.publish(&self.core.worker, &self.core.stats);
         if self.drain.is_none() {
             for listener in std::mem::take(&mut self.idle_listeners) {

@@ -49,6 +49,11 @@ impl Recompressor {
         self.compressor.is_some()
     }
 
+    /// The memory that is held, in bytes.
+    pub fn memory_size(&self) -> u64 {
+        self.compressor.as_ref().map_or(0, |_| Compressor::SIZE_MAX)
+    }
+
     /// Gives back the compressor's memory; the next message begins without a past.
     pub fn release(&mut self) {
         self.compressor = None;

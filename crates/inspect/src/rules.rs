@@ -55,6 +55,7 @@ pub enum Refusal {
     Compression,
     ConnectionsMax,
     EarlyData,
+    MemoryMax,
     Origin,
     Route,
     Subprotocol,
@@ -64,10 +65,11 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Compression,
         Self::ConnectionsMax,
         Self::EarlyData,
+        Self::MemoryMax,
         Self::Origin,
         Self::Route,
         Self::Subprotocol,
@@ -81,6 +83,7 @@ impl Refusal {
             Self::Compression => "compression",
             Self::ConnectionsMax => "max-connections",
             Self::EarlyData => "early-data",
+            Self::MemoryMax => "max-memory",
             Self::Origin => "allow-origins",
             Self::Route => "route",
             Self::Subprotocol => "subprotocols",
@@ -98,7 +101,7 @@ impl Refusal {
             Self::Route => 404,
             Self::Timeout => 408,
             Self::UpstreamUnreachable => 502,
-            Self::ConnectionsMax => 503,
+            Self::ConnectionsMax | Self::MemoryMax => 503,
             Self::UpstreamTimeout => 504,
         }
     }
@@ -111,6 +114,7 @@ impl Refusal {
             }
             Self::ConnectionsMax => "Too many connections; try again later.",
             Self::EarlyData => "Data was sent before the upgrade was answered; wait for the 101.",
+            Self::MemoryMax => "Too much traffic is under way; try again later.",
             Self::Origin => "This origin may not connect here.",
             Self::Route => "Nothing is served at this path.",
             Self::Subprotocol => "None of the offered subprotocols is accepted here.",
@@ -126,18 +130,25 @@ impl Refusal {
 pub enum Breach {
     /// Pings and pongs come faster than `control-frames-per-second`.
     ControlRate,
+    /// All connections together hold as much as `runtime { max-memory }` allows.
+    MemoryMax,
     /// A message was begun and not finished within `message-timeout-ms`.
     MessageTimeout,
+    /// An endpoint took nothing of what waits for it within `write-timeout-ms`.
+    WriteTimeout,
 }
 
 impl Breach {
-    pub const ALL: [Self; 2] = [Self::ControlRate, Self::MessageTimeout];
+    pub const ALL: [Self; 4] =
+        [Self::ControlRate, Self::MemoryMax, Self::MessageTimeout, Self::WriteTimeout];
 
     /// The name of its option.
     pub const fn name(self) -> &'static str {
         match self {
             Self::ControlRate => "control-frames-per-second",
+            Self::MemoryMax => "max-memory",
             Self::MessageTimeout => "message-timeout-ms",
+            Self::WriteTimeout => "write-timeout-ms",
         }
     }
 
@@ -145,7 +156,9 @@ impl Breach {
     pub const fn text(self) -> &'static str {
         match self {
             Self::ControlRate => "more pings and pongs a second than the limit",
+            Self::MemoryMax => "too much traffic is under way; try again later",
             Self::MessageTimeout => "message not finished in time",
+            Self::WriteTimeout => "messages not read in time",
         }
     }
 }

@@ -27,6 +27,11 @@ impl OwnedFrame {
         &self.buffer[self.start..]
     }
 
+    /// In bytes, with what is reserved and not used.
+    pub(crate) fn memory_size(&self) -> u64 {
+        self.buffer.capacity() as u64
+    }
+
     /// The buffer and where the frame begins in it.
     pub fn into_parts(self) -> (Vec<u8>, usize) {
         (self.buffer, self.start)

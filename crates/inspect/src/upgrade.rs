@@ -70,8 +70,8 @@ pub struct Place<'a> {
     /// By [`wsi_policy::PolicyId`].
     pub engines: &'a [Arc<Engine>],
     pub client: IpAddr,
-    /// No more connections may be opened.
-    pub is_full: bool,
+    /// Why no more connections may be opened.
+    pub full: Option<Refusal>,
 }
 
 impl Default for Upgrade {
@@ -84,6 +84,12 @@ impl Upgrade {
     /// The engine of the route, once there is one.
     pub fn engine(&self) -> Option<&Arc<Engine>> {
         self.asked.as_ref().map(|asked| &asked.engine)
+    }
+
+    /// The memory that is held for the heads, in bytes.
+    pub fn memory_size(&self) -> u64 {
+        let request = self.asked.as_ref().map_or(0, |asked| asked.request.capacity());
+        (self.head.capacity() + request) as u64
     }
 
     /// Takes the client's bytes.
@@ -110,8 +116,8 @@ impl Upgrade {
             Ok(request) => request,
             Err(fault) => return RequestStep::Refused(refuse_head(fault, context)),
         };
-        if place.is_full {
-            return RequestStep::Refused(refuse(None, Refusal::ConnectionsMax, Some(&request), context));
+        if let Some(refusal) = place.full {
+            return RequestStep::Refused(refuse(None, refusal, Some(&request), context));
         }
         let route = place.routes.iter().find(|route| route.matches(request.host(), request.path()));
         let Some((route, engine)) = route.and_then(|route| Some((route, place.engines.get(route.policy.0)?)))

@@ -18,6 +18,8 @@ pub struct Limits {
     pub control_frames_per_second: u64,
     /// First fragment to FIN.
     pub message_timeout_ms: u64,
+    /// How long bytes may wait for an endpoint that takes none of them.
+    pub write_timeout_ms: u64,
     pub idle_timeout_s: u64,
     /// Nesting of objects and arrays.
     pub json_depth_max: u32,
@@ -30,6 +32,7 @@ impl Limits {
     pub const INFLATE_RATIO_MAX_DEFAULT: u32 = 100;
     pub const CONTROL_FRAMES_PER_SECOND_DEFAULT: u64 = 100;
     pub const MESSAGE_TIMEOUT_MS_DEFAULT: u64 = 30_000;
+    pub const WRITE_TIMEOUT_MS_DEFAULT: u64 = 30_000;
     pub const IDLE_TIMEOUT_S_DEFAULT: u64 = 3_600;
     pub const JSON_DEPTH_MAX_DEFAULT: u32 = 64;
 }
@@ -44,6 +47,7 @@ impl Default for Limits {
             inflate_ratio_max: Self::INFLATE_RATIO_MAX_DEFAULT,
             control_frames_per_second: Self::CONTROL_FRAMES_PER_SECOND_DEFAULT,
             message_timeout_ms: Self::MESSAGE_TIMEOUT_MS_DEFAULT,
+            write_timeout_ms: Self::WRITE_TIMEOUT_MS_DEFAULT,
             idle_timeout_s: Self::IDLE_TIMEOUT_S_DEFAULT,
             json_depth_max: Self::JSON_DEPTH_MAX_DEFAULT,
         }

@@ -10,7 +10,7 @@ use crate::{Counter, Names};
 pub struct DataplaneStats {
     /// Connections that were accepted.
     pub accepted: u64,
-    /// Connections that are there now; all others are sums since start.
+    /// Connections that are there now; all but this and `bytes_held` are sums since start.
     pub connections_open: u64,
     /// Connections that were turned away because there were too many.
     pub refused_full: u64,
@@ -24,6 +24,8 @@ pub struct DataplaneStats {
     pub bytes_sent: [u64; 2],
     /// How often reading stopped because the other side did not take more.
     pub pauses: u64,
+    /// Bytes that are held now of messages on their way.
+    pub bytes_held: u64,
     /// Upgrades that were not complete in time.
     pub timeouts_handshake: u64,
     /// Audit records that found their queue full.
@@ -50,7 +52,7 @@ struct PolicyCells {
     verdicts: Box<[[Counter; 2]]>,
 }
 
-const DATAPLANE_COUNTERS: usize = 16;
+const DATAPLANE_COUNTERS: usize = 17;
 const POLICY_COUNTERS: usize = 9;
 
 impl ShardCells {
@@ -146,6 +148,7 @@ impl DataplaneStats {
             bytes_received: [received_up, received_down],
             bytes_sent: [sent_up, sent_down],
             pauses,
+            bytes_held,
             timeouts_handshake,
             audit_lost,
             panics,
@@ -164,6 +167,7 @@ impl DataplaneStats {
             sent_up,
             sent_down,
             pauses,
+            bytes_held,
             timeouts_handshake,
             audit_lost,
             panics,
@@ -185,6 +189,7 @@ impl DataplaneStats {
             sent_up,
             sent_down,
             pauses,
+            bytes_held,
             timeouts_handshake,
             audit_lost,
             panics,
@@ -201,6 +206,7 @@ impl DataplaneStats {
             bytes_received: [received_up, received_down],
             bytes_sent: [sent_up, sent_down],
             pauses,
+            bytes_held,
             timeouts_handshake,
             audit_lost,
             panics,

@@ -131,6 +131,12 @@ impl Assembler {
         self.open.as_ref().map_or(0, |open| open.buffer.len())
     }
 
+    /// The memory that is held, in bytes: what is reserved for a message, not only what has come of it, and the window.
+    pub fn memory_size(&self) -> u64 {
+        let message = self.open.as_ref().map_or(0, |open| open.buffer.capacity() as u64);
+        message + self.inflater.as_ref().map_or(0, |_| Inflater::SIZE_MAX)
+    }
+
     /// Takes the next piece; `input` is the slice that it points into. A message that begins takes its buffer from `spare`.
     ///
     /// # Errors

@@ -16,6 +16,8 @@ impl CloseCode {
     pub const POLICY_VIOLATION: Self = Self(1008);
     pub const MESSAGE_TOO_BIG: Self = Self(1009);
     pub const INTERNAL_ERROR: Self = Self(1011);
+    /// Not in the RFC but in the IANA registry that it founded.
+    pub const TRY_AGAIN_LATER: Self = Self(1013);
 
     /// The code, if it is one that an endpoint may send.
     pub const fn new(code: u16) -> Option<Self> {

@@ -12,6 +12,7 @@ const FRAGMENTS_MAX: u64 = 1 << 20;
 const INFLATE_RATIO_MAX: u64 = 1032;
 const CONTROL_FRAMES_MAX: u64 = 1_000_000;
 const MESSAGE_TIMEOUT_MS_MAX: u64 = 3_600_000;
+const WRITE_TIMEOUT_MS_MAX: u64 = 3_600_000;
 const IDLE_TIMEOUT_S_MAX: u64 = 2_592_000;
 /// Validation recurses, so that depth is bounded by the stack of a shard.
 const JSON_DEPTH_MAX: u64 = 128;
@@ -25,6 +26,7 @@ pub(super) fn read(agent: Block<'_>, findings: &mut Findings) -> Limits {
         integer("max-inflate-ratio", INFLATE_RATIO_MAX).and_then(|max| u32::try_from(max).ok());
     let control_frames_per_second = integer("control-frames-per-second", CONTROL_FRAMES_MAX);
     let message_timeout_ms = integer("message-timeout-ms", MESSAGE_TIMEOUT_MS_MAX);
+    let write_timeout_ms = integer("write-timeout-ms", WRITE_TIMEOUT_MS_MAX);
     let idle_timeout_s = integer("idle-timeout-s", IDLE_TIMEOUT_S_MAX);
     let json_depth_max = integer("max-json-depth", JSON_DEPTH_MAX).and_then(|max| u32::try_from(max).ok());
     let mut size = |name| block.value(name).and_then(|value| value.size(1..=MESSAGE_SIZE_MAX, findings));
@@ -36,6 +38,7 @@ pub(super) fn read(agent: Block<'_>, findings: &mut Findings) -> Limits {
         inflate_ratio_max: inflate_ratio_max.unwrap_or(default.inflate_ratio_max),
         control_frames_per_second: control_frames_per_second.unwrap_or(default.control_frames_per_second),
         message_timeout_ms: message_timeout_ms.unwrap_or(default.message_timeout_ms),
+        write_timeout_ms: write_timeout_ms.unwrap_or(default.write_timeout_ms),
         idle_timeout_s: idle_timeout_s.unwrap_or(default.idle_timeout_s),
         json_depth_max: json_depth_max.unwrap_or(default.json_depth_max),
     }

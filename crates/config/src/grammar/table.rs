@@ -14,6 +14,7 @@ pub(super) static ROOT: &[Form] = &[
 static RUNTIME: &[Form] = &[
     leaf("shards", "shards \"auto\""),
     leaf("max-connections", "max-connections 1000000"),
+    leaf("max-memory", "max-memory \"1GiB\""),
     leaf("drain-timeout-s", "drain-timeout-s 30"),
 ];
 
@@ -70,6 +71,7 @@ static LIMITS: &[Form] = &[
     leaf("max-inflate-ratio", "max-inflate-ratio 100"),
     leaf("control-frames-per-second", "control-frames-per-second 100"),
     leaf("message-timeout-ms", "message-timeout-ms 30000"),
+    leaf("write-timeout-ms", "write-timeout-ms 30000"),
     leaf("idle-timeout-s", "idle-timeout-s 3600"),
     leaf("max-json-depth", "max-json-depth 64"),
 ];

@@ -1,5 +1,6 @@
 //! One connection, both legs: bytes in, inspected bytes out.
 
+mod bounds;
 mod closing;
 mod message;
 mod roles;
@@ -27,6 +28,8 @@ use crate::{
 const CLOSE_TIMEOUT_NS: u64 = 5_000_000_000;
 /// How long the memory of compression is kept for the next compressed message.
 const DEFLATE_IDLE_NS: u64 = 60_000_000_000;
+/// Frames, and parts of frames, of one step: small ones are many, and other connections wait meanwhile.
+const FRAMES_PER_STEP_MAX: usize = 1024;
 
 /// Compressed bytes that are inflated at once.
 pub(crate) const INFLATE_BITE_SIZE: usize = 2 << 10;
@@ -65,6 +68,8 @@ pub struct Legs {
 pub struct Step {
     /// Bytes of the input that are done with, once `transmit` is sent.
     pub consumed: usize,
+    /// Frames, and parts of frames, that were looked at.
+    pub frames: usize,
     /// For the other endpoint.
     pub transmit: Transmit,
 }
@@ -125,11 +130,11 @@ impl Session {
         context: &mut Context<'_, S>,
     ) -> Step {
         if let Some(frame) = self.half(direction).ready.take() {
-            return Step { consumed: 0, transmit: Transmit::Owned(*frame) };
+            return Step { consumed: 0, frames: 0, transmit: Transmit::Owned(*frame) };
         }
         self.active_ns = context.now_ns;
         let mut run = Run::default();
-        let mut at = 0;
+        let (mut at, mut frames) = (0, 0);
         while self.reads(direction) {
             let end = self.bite_end(direction, at, input);
             let piece = match self.half(direction).decoder.decode(&mut input[at..end]) {
@@ -146,6 +151,7 @@ impl Session {
             };
             let frame_at = at;
             at += piece.consumed;
+            frames += 1;
             match self.handle_piece(direction, piece, &input[frame_at..], context) {
                 Judged::Nothing => {}
                 Judged::InPlace(permit, header, frame) => {
@@ -160,17 +166,20 @@ impl Session {
                     );
                 }
                 Judged::Owned(frame) if run.is_empty() => {
-                    return Step { consumed: at, transmit: Transmit::Owned(*frame) };
+                    return Step { consumed: at, frames, transmit: Transmit::Owned(*frame) };
                 }
                 Judged::Owned(frame) => {
                     self.half(direction).ready = Some(frame);
-                    return Step { consumed: at, transmit: run.into() };
+                    return Step { consumed: at, frames, transmit: run.into() };
                 }
                 Judged::Stop => break,
             }
+            if frames == FRAMES_PER_STEP_MAX {
+                return Step { consumed: at, frames, transmit: run.into() };
+            }
         }
         self.half(direction).watch_the_clock(context.now_ns);
-        Step { consumed: input.len(), transmit: run.into() }
+        Step { consumed: input.len(), frames, transmit: run.into() }
     }
 
     /// Input in `direction` waits because the other endpoint does not keep up: no fault of the sender's, so the time of its
