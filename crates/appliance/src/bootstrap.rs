@@ -173,6 +173,7 @@ fn options(plan: Plan, senders: Vec<Option<audit::Sender>>, cells: Vec<Arc<Shard
         upstreams: upstreams.into_iter().map(upstream).collect(),
         engines: plan.engines,
         connections_max: runtime.connections_max,
+        memory_max: plan.memory_max,
         drain_timeout: Duration::from_secs(runtime.drain_timeout_s),
     }
 }

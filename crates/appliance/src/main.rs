@@ -6,6 +6,7 @@ mod check;
 mod cli;
 mod demo;
 mod doctor;
+mod memory;
 mod plan;
 mod report;
 mod signals;

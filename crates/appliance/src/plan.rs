@@ -5,6 +5,8 @@ use std::{error::Error, path::Path, sync::Arc};
 use wsi_config::{Configuration, Settings, Warning};
 use wsi_inspect::Engine;
 
+use crate::memory;
+
 /// A configuration that was read and compiled: what is left is to start it.
 pub(crate) struct Plan {
     pub settings: Settings,
@@ -13,6 +15,8 @@ pub(crate) struct Plan {
     pub routes: Vec<Vec<wsi_dataplane::Route>>,
     /// The core of each shard, or `None` where there are more shards than cores.
     pub cpus: Vec<Option<usize>>,
+    /// Bytes that may be held of messages on their way.
+    pub memory_max: u64,
 }
 
 impl Plan {
@@ -35,7 +39,8 @@ impl Plan {
             engines.push(Arc::new(engine));
         }
         let cpus = cpus(&settings.runtime.shards)?;
-        Ok(Self { settings, engines, warnings, routes: ruleset.routes, cpus })
+        let memory_max = memory::memory_max(settings.runtime.memory_max);
+        Ok(Self { settings, engines, warnings, routes: ruleset.routes, cpus, memory_max })
     }
 }
 

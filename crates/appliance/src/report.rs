@@ -46,11 +46,20 @@ pub(crate) fn limits(plan: &Plan) -> String {
     line(
         &mut out,
         "limits",
-        &format!("{} connections, drain within {} s", runtime.connections_max, runtime.drain_timeout_s),
+        &format!(
+            "{} connections, {} of traffic held, drain within {} s",
+            runtime.connections_max,
+            size(plan.memory_max),
+            runtime.drain_timeout_s
+        ),
     );
     let audit = plan.settings.audit.as_ref().map_or(0, |_| {
         wsi_telemetry::audit::queue_size_max(wsi_telemetry::audit::QUEUE_RECORDS_DEFAULT) as u64
     });
+    let worst = sum(shards, memory.shard + audit, runtime.connections_max, memory.connection_max);
+    // Idle connections, what may be held of traffic, and the step of each shard by which that is exceeded at most.
+    let idle = sum(shards, memory.shard + audit, runtime.connections_max, memory.connection_idle);
+    let held = idle.saturating_add(plan.memory_max).saturating_add(shards.saturating_mul(memory.step_max));
     line(
         &mut out,
         "memory",
@@ -59,8 +68,8 @@ pub(crate) fn limits(plan: &Plan) -> String {
             size(memory.shard + audit),
             size(memory.connection_idle),
             size(memory.connection_max),
-            size(sum(shards, memory.shard + audit, runtime.connections_max, memory.connection_idle)),
-            size(sum(shards, memory.shard + audit, runtime.connections_max, memory.connection_max)),
+            size(idle),
+            size(worst.min(held)),
         ),
     );
     out

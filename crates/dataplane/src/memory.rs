@@ -15,6 +15,8 @@ pub struct MemoryBound {
     pub connection_idle: u64,
     /// A connection at its worst: both directions full of the largest message, and both peers not reading.
     pub connection_max: u64,
+    /// What one step of one connection may hold beyond the bound of the process, until it is refused; once for each shard.
+    pub step_max: u64,
 }
 
 impl MemoryBound {
@@ -29,10 +31,14 @@ impl MemoryBound {
         // Each direction holds a message that is being put together and, when its receiver does not read, the output of
         // one read: at most a finished message and a scratch full of frames.
         let pending_max = messages_max + 2 * SCRATCH_SIZE as u64;
+        // And the rest of that read, as it came.
+        let unread_max = 2 * SCRATCH_SIZE as u64;
         // Windows of compressed messages, from the first one until the connection has had none for a while; those that refer
         // back to earlier messages stay.
-        let connection_max = idle + messages_max + pending_max + deflate_max;
-        Self { shard: shard(), connection_idle: idle, connection_max }
+        let connection_max = idle + messages_max + pending_max + unread_max + deflate_max;
+        // One read: a message that is begun or grows, another that is to be written, and what is left of the read.
+        let step_max = messages_max + 2 * SCRATCH_SIZE as u64 + deflate_max;
+        Self { shard: shard(), connection_idle: idle, connection_max, step_max }
     }
 }
 
