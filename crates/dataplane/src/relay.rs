@@ -139,7 +139,9 @@ impl Connection {
                 }
             };
             stats.bytes_sent[direction.index()] += sent as u64;
-            allowance.charge(step.frames, sent > 0, session.inspected_size(direction) - inspected_before);
+            // Of a message that leaves in parts, the parts show before the message counts.
+            let inspected = (session.inspected_size(direction) - inspected_before).max(sent as u64);
+            allowance.charge(step.frames, sent > 0, inspected);
             at += step.consumed;
             if at == end && sent == 0 {
                 break;

@@ -110,6 +110,12 @@ impl Plan {
     pub fn database(&self) -> Option<&Database> {
         self.scan.as_ref().map(|scan| &scan.database)
     }
+
+    /// What is kept to match patterns over a message that comes in parts, in bytes.
+    pub fn stream_size_max(&self) -> u64 {
+        let database = self.scan.as_ref().and_then(|scan| scan.stream_database.as_ref());
+        database.map_or(0, |database| database.stream_size_max() as u64)
+    }
 }
 
 #[derive(Debug)]
@@ -243,9 +249,8 @@ impl Engine {
     }
 
     fn held_size_max(&self, plan: &Plan) -> u64 {
-        let database = plan.scan.as_ref().and_then(|scan| scan.stream_database.as_ref());
-        let scan = database.map_or(0, |database| database.stream_size_max() as u64);
-        plan.stream.held_size(plan.wire.message_size_max, self.handshake.compression).saturating_add(scan)
+        let held = plan.stream.held_size(plan.wire.message_size_max, self.handshake.compression);
+        held.saturating_add(plan.stream_size_max())
     }
 
     /// The most that one connection may hold to inflate and to compress, both directions, in bytes: what came and what is to leave

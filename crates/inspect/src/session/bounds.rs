@@ -9,17 +9,19 @@ use super::{
 };
 use crate::{
     event::EventSink,
+    half::Half,
     rules::{Breach, RuleId},
 };
 
 impl Session {
-    /// The memory that is held for messages on their way, in bytes: what is reserved for those that are being put together,
-    /// windows of compression, and a frame that is ready.
+    /// The memory that is held for messages on their way, in bytes: what is reserved for those that are being put together, the
+    /// state of patterns over those that leave in parts, windows of compression, and a frame that is ready.
     pub fn memory_size(&self) -> u64 {
-        let of_half = |half: &crate::half::Half| {
+        let of_half = |half: &Half| {
+            let stream = half.stream.as_ref().map_or(0, |_| self.engine.plan(half.direction).stream_size_max());
             let recompressor = half.recompressor.as_ref().map_or(0, |each| each.memory_size());
             let ready = half.ready.as_ref().map_or(0, |frame| frame.memory_size());
-            half.assembler.memory_size() + recompressor + ready
+            half.assembler.memory_size() + stream + recompressor + ready
         };
         self.halves.iter().map(of_half).sum()
     }
