@@ -41,7 +41,9 @@ fn group_limit(line: &str) -> Option<u64> {
     Path::new(path.trim_start_matches('/'))
         .ancestors()
         // "max", or a group that can't be seen from in here, is no limit.
-        .filter_map(|group| fs::read_to_string(Path::new(root).join(group).join(file)).ok()?.trim().parse().ok())
+        .filter_map(|group| {
+            fs::read_to_string(Path::new(root).join(group).join(file)).ok()?.trim().parse().ok()
+        })
         .min()
 }
 

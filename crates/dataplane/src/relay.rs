@@ -180,10 +180,7 @@ impl Connection {
     ) {
         if let Phase::Open(session) = &mut self.phase {
             let mut sink = AuditSink { sender: &mut core.audit, origin: self.origin };
-            act(
-                session,
-                &mut Context { now_ns: core.now_ns, worker: &mut core.worker, sink: &mut sink },
-            );
+            act(session, &mut Context { now_ns: core.now_ns, worker: &mut core.worker, sink: &mut sink });
         }
     }
 

@@ -139,8 +139,7 @@ pub enum Breach {
 }
 
 impl Breach {
-    pub const ALL: [Self; 4] =
-        [Self::ControlRate, Self::MemoryMax, Self::MessageTimeout, Self::WriteTimeout];
+    pub const ALL: [Self; 4] = [Self::ControlRate, Self::MemoryMax, Self::MessageTimeout, Self::WriteTimeout];
 
     /// The name of its option.
     pub const fn name(self) -> &'static str {

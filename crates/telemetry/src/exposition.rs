@@ -153,7 +153,8 @@ fn write_traffic(out: &mut String, stats: &DataplaneStats) {
         .by_direction(None, stats.bytes_sent);
     let help = "How often reading stopped because the other side did not take more.";
     Family::new(out, "wsi_backpressure_pauses_total", Kind::Counter, help).sample(&[], stats.pauses);
-    let help = "Bytes held of messages on their way: put together, waiting to be written, windows of compression.";
+    let help =
+        "Bytes held of messages on their way: put together, waiting to be written, windows of compression.";
     Family::new(out, "wsi_held_bytes", Kind::Gauge, help).sample(&[], stats.bytes_held);
     Family::new(out, "wsi_shard_turns_total", Kind::Counter, "Rounds of the shards' loops.")
         .sample(&[], stats.turns);

@@ -18,7 +18,8 @@ impl Session {
     /// state of patterns over those that leave in parts, windows of compression, and a frame that is ready.
     pub fn memory_size(&self) -> u64 {
         let of_half = |half: &Half| {
-            let stream = half.stream.as_ref().map_or(0, |_| self.engine.plan(half.direction).stream_size_max());
+            let stream =
+                half.stream.as_ref().map_or(0, |_| self.engine.plan(half.direction).stream_size_max());
             let recompressor = half.recompressor.as_ref().map_or(0, |each| each.memory_size());
             let ready = half.ready.as_ref().map_or(0, |frame| frame.memory_size());
             half.assembler.memory_size() + stream + recompressor + ready
