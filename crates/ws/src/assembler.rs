@@ -131,6 +131,11 @@ impl Assembler {
         self.open.as_ref().map_or(0, |open| open.buffer.len())
     }
 
+    /// Fragments of the message that has begun.
+    pub fn open_fragments(&self) -> u32 {
+        self.open.as_ref().map_or(0, |open| open.fragments)
+    }
+
     /// Takes the next piece; `input` is the slice that it points into. A message that begins takes its buffer from `spare`.
     ///
     /// # Errors

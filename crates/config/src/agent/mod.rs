@@ -5,10 +5,11 @@ mod handshake;
 mod limits;
 mod pattern;
 mod rate_limit;
+mod transport;
 mod validation;
 
 use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use kdl::KdlNode;
 use wsi_policy::CloseCode;

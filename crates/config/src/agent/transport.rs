@@ -17,8 +17,7 @@ pub(super) fn read(agent: Block<'_>, findings: &mut Findings) -> Option<Transpor
     let mode = block.value("mode").and_then(|value| read_mode(value, findings));
     let sessions_max =
         block.value("max-sessions").and_then(|value| value.integer(1..=SESSIONS_MAX, findings));
-    let age_max_s =
-        block.value("max-session-age-s").and_then(|value| value.integer(1..=AGE_S_MAX, findings));
+    let age_max_s = block.value("max-session-age-s").and_then(|value| value.integer(1..=AGE_S_MAX, findings));
     let value = block.value("path")?;
     let path = value.string(findings)?;
     if path.len() > PATH_LEN_MAX {
