@@ -65,15 +65,13 @@ fn the_preview_with_its_schema_is_valid_and_serves_nothing() {
     let configuration = parse("preview.kdl", &text, Path::new("")).unwrap();
     assert!(configuration.settings.listeners.is_empty());
     assert!(configuration.ruleset.routes.is_empty());
-    let warnings: Vec<_> = configuration.warnings.iter().map(ToString::to_string).collect();
-    assert_eq!(
-        warnings,
-        ["preview.kdl:3:15 the unix socket \"/var/run/sentinel/ws-inspector.sock\" is not served yet"]
-    );
+    assert_eq!(configuration.warnings, []);
 
     let [policy] = configuration.ruleset.policies.as_slice() else { panic!() };
     assert_eq!(policy.name, "websocket-inspector");
-    assert_eq!(policy.socket_path.as_deref(), Some(Path::new("/var/run/sentinel/ws-inspector.sock")));
+    let transport = policy.transport.as_ref().unwrap();
+    assert_eq!(transport.path, Path::new("/var/run/sentinel/ws-inspector.sock"));
+    assert_eq!((transport.mode, transport.sessions_max, transport.age_max_s), (0o660, 65_536, None));
     let events = EventKind::ALL.map(|kind| policy.events.contains(kind));
     assert_eq!(events, [true, false, true, false, false, true]);
     assert_eq!((policy.timeout_ms, policy.failure_mode, policy.mode), (50, FailureMode::Open, Mode::Enforce));

@@ -205,7 +205,19 @@ impl Engine {
     /// # Errors
     /// The first rule that can't be compiled, with what to do about it.
     pub fn compile(policy: &Policy, index: usize) -> Result<Self, EngineError> {
-        let mut compiler = Compiler { policy, rules: RuleTable::default() };
+        Self::compile_with(policy, index, RuleTable::default())
+    }
+
+    /// Compiles a policy that takes the place of `earlier`, whose rules keep their numbers.
+    ///
+    /// # Errors
+    /// The first rule that can't be compiled, with what to do about it.
+    pub fn compile_over(policy: &Policy, earlier: &Self) -> Result<Self, EngineError> {
+        Self::compile_with(policy, earlier.index, earlier.rules.successor())
+    }
+
+    fn compile_with(policy: &Policy, index: usize, rules: RuleTable) -> Result<Self, EngineError> {
+        let mut compiler = Compiler { policy, rules };
         let schemas = compiler.schemas()?;
         let plans = compiler.plans(schemas)?;
         Ok(Self {
@@ -236,6 +248,21 @@ impl Engine {
 
     pub fn rules(&self) -> &RuleTable {
         &self.rules
+    }
+
+    /// For the inspection of one message.
+    pub fn budget_ns(&self) -> u64 {
+        self.budget_ns
+    }
+
+    /// How long a connection may be silent.
+    pub fn idle_timeout_ns(&self) -> u64 {
+        self.idle_timeout_ns
+    }
+
+    /// A message that could not be inspected passes.
+    pub fn fails_open(&self) -> bool {
+        self.failure_mode == FailureMode::Open || self.mode == Mode::Detect
     }
 
     /// From the first byte of an upgrade to its answer.

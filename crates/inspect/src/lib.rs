@@ -7,6 +7,7 @@
 mod condition;
 mod engine;
 mod event;
+pub mod frames;
 mod half;
 mod pipeline;
 mod recompress;

@@ -1,9 +1,11 @@
 //! The names that a verdict can carry. A rule is a number on the message path; its name is looked up where
 //! somebody reads it.
 
+use std::collections::HashMap;
+
 use wsi_ws::{ProtocolError, handshake::HandshakeError};
 
-use crate::condition::Condition;
+use crate::{condition::Condition, frames::Anomaly};
 
 /// A rule of one engine, an index into its [`RuleTable`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -41,6 +43,13 @@ impl RuleId {
         let before = ProtocolError::ALL.len() + HandshakeError::ALL.len() + Refusal::ALL.len();
         let position = Breach::ALL.iter().position(|each| *each == breach);
         Self::fixed(before + Condition::ALL.len(), position)
+    }
+
+    /// The rule that a proxy's events break, rather than what they carry.
+    pub fn anomaly(anomaly: Anomaly) -> Self {
+        let before = ProtocolError::ALL.len() + HandshakeError::ALL.len() + Refusal::ALL.len();
+        let before = before + Condition::ALL.len() + Breach::ALL.len();
+        Self::fixed(before, Anomaly::ALL.iter().position(|each| *each == anomaly))
     }
 
     fn fixed(before: usize, position: Option<usize>) -> Self {
@@ -166,6 +175,8 @@ impl Breach {
 #[derive(Clone, Debug)]
 pub struct RuleTable {
     names: Vec<String>,
+    /// Configured rules of earlier policies of the same name, which records and counters may still speak of.
+    before: HashMap<String, u16>,
 }
 
 impl Default for RuleTable {
@@ -183,13 +194,26 @@ impl Default for RuleTable {
         let conditions =
             Condition::ALL.iter().map(|condition| format!("could-not-inspect/{}", condition.name()));
         let breaches = Breach::ALL.iter().map(|breach| format!("limits/{}", breach.name()));
-        Self { names: protocol.chain(handshake).chain(refusals).chain(conditions).chain(breaches).collect() }
+        let anomalies = Anomaly::ALL.iter().map(|anomaly| format!("agent/{}", anomaly.name()));
+        let first = protocol.chain(handshake).chain(refusals);
+        let names = first.chain(conditions).chain(breaches).chain(anomalies).collect();
+        Self { names, before: HashMap::new() }
     }
 }
 
 impl RuleTable {
-    /// Adds a configured rule. `None`: the table is full (65,536 rules).
+    /// A table to go on with: a number means the same in every policy that is compiled over it.
+    pub(crate) fn successor(&self) -> Self {
+        let before = self.names.iter().zip(0..).map(|(name, id)| (name.clone(), id)).collect();
+        Self { names: self.names.clone(), before }
+    }
+
+    /// Adds a configured rule; one whose name was known before this policy keeps its place. `None`: the table is full
+    /// (65,536 rules).
     pub(crate) fn push(&mut self, name: String) -> Option<RuleId> {
+        if let Some(known) = self.before.get(&name) {
+            return Some(RuleId(*known));
+        }
         let id = u16::try_from(self.names.len()).ok()?;
         self.names.push(name);
         Some(RuleId(id))
@@ -225,6 +249,9 @@ mod tests {
         for condition in Condition::ALL {
             let name = format!("could-not-inspect/{}", condition.name());
             assert_eq!(table.name(RuleId::condition(condition)), name);
+        }
+        for anomaly in Anomaly::ALL {
+            assert_eq!(table.name(RuleId::anomaly(anomaly)), format!("agent/{}", anomaly.name()));
         }
         for breach in Breach::ALL {
             assert_eq!(table.name(RuleId::breach(breach)), format!("limits/{}", breach.name()));

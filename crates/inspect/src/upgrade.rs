@@ -249,7 +249,7 @@ impl Asked {
 }
 
 /// What the policy has against a request that the protocol has nothing against.
-fn objection(rules: &HandshakeRules, request: &Request<'_>) -> Option<Refusal> {
+pub(crate) fn objection(rules: &HandshakeRules, request: &Request<'_>) -> Option<Refusal> {
     if let Some(origins) = &rules.origins {
         // Exactly one of them: a request without an origin does not show where it comes from.
         let known = request.origin().is_some_and(|origin| origins.iter().any(|each| each == origin));
@@ -267,7 +267,7 @@ fn objection(rules: &HandshakeRules, request: &Request<'_>) -> Option<Refusal> {
 }
 
 /// Whether a subprotocol may be offered on.
-fn accepts(engine: &Engine, name: &str) -> bool {
+pub(crate) fn accepts(engine: &Engine, name: &str) -> bool {
     let rules = &engine.handshake;
     engine.mode == Mode::Detect
         || rules.subprotocols.as_ref().is_none_or(|names| names.iter().any(|each| each == name))
@@ -278,7 +278,7 @@ fn offers_compression(engine: &Engine, request: &Request<'_>) -> bool {
     engine.handshake.compression == Compression::Inspect && request.offers_compression()
 }
 
-fn answer<'a>(request: &Request<'a>, status: u16) -> Event<'a> {
+pub(crate) fn answer<'a>(request: &Request<'a>, status: u16) -> Event<'a> {
     Event::Handshake { path: request.path(), host: request.host(), origin: request.origin(), status }
 }
 
@@ -322,7 +322,7 @@ fn refuse_told<S: EventSink>(
 }
 
 /// `mode` says whether it is carried out: what keeps both sides from understanding each other always is.
-fn tell_refusal<S: EventSink>(
+pub(crate) fn tell_refusal<S: EventSink>(
     engine: Option<&Engine>,
     refusal: Refusal,
     mode: Mode,
@@ -334,14 +334,14 @@ fn tell_refusal<S: EventSink>(
 }
 
 /// An upgrade that is answered with something else than 101, or would be.
-struct Refused {
-    rule: RuleId,
-    direction: Direction,
-    status: u16,
-    mode: Mode,
+pub(crate) struct Refused {
+    pub rule: RuleId,
+    pub direction: Direction,
+    pub status: u16,
+    pub mode: Mode,
 }
 
-fn tell_verdict<S: EventSink>(
+pub(crate) fn tell_verdict<S: EventSink>(
     engine: Option<&Engine>,
     refused: Refused,
     detail: &str,

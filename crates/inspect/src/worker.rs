@@ -62,6 +62,26 @@ impl Worker {
         })
     }
 
+    /// Makes ready for an engine that takes the place of an earlier one of the same index.
+    ///
+    /// # Errors
+    /// Hyperscan's, when scratch space can't be had.
+    pub fn adopt(&mut self, engine: &Engine) -> Result<(), wsi_scan::ScanError> {
+        for database in engine.plans.iter().filter_map(Plan::database) {
+            self.scratch.fit(database)?;
+        }
+        if let Some(stats) = self.stats.get_mut(engine.index) {
+            let rules = engine.rules.names().len().max(stats.verdicts.len());
+            stats.verdicts.resize(rules, [0; 2]);
+        }
+        Ok(())
+    }
+
+    /// The time now, in nanoseconds on the clock of every `now_ns`.
+    pub fn now_ns(&self) -> u64 {
+        (self.clock)()
+    }
+
     /// Counters by [`Engine::index`].
     pub fn stats(&self) -> &[Stats] {
         &self.stats

@@ -18,6 +18,6 @@ pub use rule::{
     Compression, ContentFilter, HandshakeRules, MessageTypes, Pattern, Rate, RateLimit, SchemaType,
     Validation,
 };
-pub use ruleset::{Policy, PolicyId, Route, Ruleset, UpstreamId};
+pub use ruleset::{Policy, PolicyId, Route, Ruleset, Transport, UpstreamId};
 /// Part of an [`Action`].
 pub use wsi_ws::CloseCode;

@@ -14,6 +14,8 @@ pub struct HandshakeRules {
     /// Subprotocols that may be offered on; `None`: any.
     pub subprotocols: Option<Vec<String>>,
     pub compression: Compression,
+    /// Behind a Sentinel proxy, which inspects nothing where compression is offered: let such an upgrade through all the same.
+    pub compression_uninspected: bool,
     /// From the first byte of the request to the 101, upstream included.
     pub timeout_ms: u64,
 }
@@ -28,6 +30,7 @@ impl Default for HandshakeRules {
             origins: None,
             subprotocols: None,
             compression: Compression::default(),
+            compression_uninspected: false,
             timeout_ms: Self::TIMEOUT_MS_DEFAULT,
         }
     }

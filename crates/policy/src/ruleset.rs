@@ -16,8 +16,8 @@ pub struct UpstreamId(pub usize);
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
     pub name: String,
-    /// Where a Sentinel proxy would reach this policy (`transport "unix_socket"`).
-    pub socket_path: Option<PathBuf>,
+    /// Where a Sentinel proxy reaches this policy.
+    pub transport: Option<Transport>,
     /// Which events go to the audit stream; verdicts other than allow always do.
     pub events: EventSet,
     /// Budget for one message's inspection.
@@ -33,6 +33,23 @@ pub struct Policy {
 
 impl Policy {
     pub const TIMEOUT_MS_DEFAULT: u64 = 50;
+}
+
+/// A unix socket at which a Sentinel proxy asks for verdicts (`transport "unix_socket"`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transport {
+    pub path: PathBuf,
+    /// Permission bits of the socket's file.
+    pub mode: u32,
+    /// WebSockets that are known at once; beyond it the one that was silent longest is forgotten.
+    pub sessions_max: usize,
+    /// The longest that one WebSocket may live; `None`: as long as it is not idle.
+    pub age_max_s: Option<u64>,
+}
+
+impl Transport {
+    pub const MODE_DEFAULT: u32 = 0o660;
+    pub const SESSIONS_MAX_DEFAULT: usize = 65_536;
 }
 
 /// Chooses upstream and policy by path and, where set, host. The first match of a listener's routes wins.

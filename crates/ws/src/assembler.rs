@@ -137,6 +137,11 @@ impl Assembler {
         message + self.inflater.as_ref().map_or(0, |_| Inflater::SIZE_MAX)
     }
 
+    /// Fragments of the message that has begun.
+    pub fn open_fragments(&self) -> u32 {
+        self.open.as_ref().map_or(0, |open| open.fragments)
+    }
+
     /// Takes the next piece; `input` is the slice that it points into. A message that begins takes its buffer from `spare`.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use cargo_metadata::{DependencyKind, MetadataCommand};
 
 /// Every crate, and the crates of this workspace that it may use.
-const ALLOWED: [(&str, &[&str]); 15] = [
+const ALLOWED: [(&str, &[&str]); 16] = [
     ("wsi-ws", &[]),
     ("wsi-ratelimit", &[]),
     ("wsi-scan", &[]),
@@ -14,8 +14,9 @@ const ALLOWED: [(&str, &[&str]); 15] = [
     ("wsi-policy", &["wsi-ws"]),
     ("wsi-inspect", &["wsi-ws", "wsi-policy", "wsi-ratelimit", "wsi-scan", "wsi-schema"]),
     ("wsi-config", &["wsi-policy"]),
+    ("wsi-agent", &["wsi-inspect", "wsi-policy", "wsi-ws"]),
     ("wsi-telemetry", &["wsi-inspect", "wsi-policy"]),
-    ("wsi-dataplane", &["wsi-inspect", "wsi-telemetry", "wsi-policy", "wsi-ratelimit"]),
+    ("wsi-dataplane", &["wsi-inspect", "wsi-agent", "wsi-telemetry", "wsi-policy", "wsi-ratelimit"]),
     ("websocket-inspector", &["wsi-dataplane", "wsi-config", "wsi-telemetry", "wsi-inspect"]),
     ("wsi-benches", BELOW_DATAPLANE),
     ("wsi-loadtest", BELOW_DATAPLANE),
@@ -31,6 +32,7 @@ const BELOW_DATAPLANE: &[&str] = &[
     "wsi-schema",
     "wsi-policy",
     "wsi-inspect",
+    "wsi-agent",
     "wsi-config",
     "wsi-telemetry",
 ];

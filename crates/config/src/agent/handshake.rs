@@ -15,10 +15,13 @@ pub(super) fn read(agent: Block<'_>, findings: &mut Findings) -> HandshakeRules 
         ("strip", Ok(Compression::Strip)),
         ("refuse", Ok(Compression::Refuse)),
     ];
+    let uninspected = [("refuse", Ok(false)), ("allow", Ok(true))];
     HandshakeRules {
         origins: read_list(block, "allow-origins", read_origin, findings),
         subprotocols: read_list(block, "subprotocols", read_subprotocol, findings),
         compression: choose(block, "compression", &compressions, findings).unwrap_or_default(),
+        compression_uninspected: choose(block, "compression-uninspected", &uninspected, findings)
+            .unwrap_or_default(),
         timeout_ms: block
             .value("timeout-ms")
             .and_then(|value| value.integer(1..=TIMEOUT_MS_MAX, findings))

@@ -5,10 +5,11 @@ mod handshake;
 mod limits;
 mod pattern;
 mod rate_limit;
+mod transport;
 mod validation;
 
 use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use kdl::KdlNode;
 use wsi_policy::CloseCode;
@@ -37,7 +38,7 @@ fn read<'d>(node: &'d KdlNode, base: &Path, names: &mut HashSet<&'d str>, findin
     let modes = [("enforce", Ok(Mode::Enforce)), ("detect", Ok(Mode::Detect))];
     let name = document::own_name(node, names, findings);
     Policy {
-        socket_path: read_transport(block, findings),
+        transport: transport::read(block, findings),
         events: read_events(block, findings),
         timeout_ms: block
             .value("timeout-ms")
@@ -52,15 +53,6 @@ fn read<'d>(node: &'d KdlNode, base: &Path, names: &mut HashSet<&'d str>, findin
         content_filters: content_filter::read_all(&name, block, findings),
         name,
     }
-}
-
-fn read_transport(block: Block<'_>, findings: &mut Findings) -> Option<PathBuf> {
-    let node = block.node("transport")?;
-    let kind = document::argument(node)?;
-    kind.choice(&[("unix_socket", Ok(()))], findings)?;
-    let path = Block::of(node).value("path")?.string(findings)?;
-    findings.warning(kind.span(), format!("the unix socket \"{path}\" is not served yet"));
-    Some(path.into())
 }
 
 fn read_events(block: Block<'_>, findings: &mut Findings) -> EventSet {

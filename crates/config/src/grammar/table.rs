@@ -54,12 +54,18 @@ static AGENT: &[Form] = &[
     block("content-filter", "content-filter { ... }", CONTENT_FILTER).repeated(),
 ];
 
-static TRANSPORT: &[Form] = &[leaf("path", "path \"inspector.sock\"").required()];
+static TRANSPORT: &[Form] = &[
+    leaf("path", "path \"inspector.sock\"").required(),
+    leaf("mode", "mode \"0660\""),
+    leaf("max-sessions", "max-sessions 65536"),
+    leaf("max-session-age-s", "max-session-age-s 86400"),
+];
 
 static HANDSHAKE: &[Form] = &[
     leaf("allow-origins", "allow-origins \"https://app.example.com\"").several(),
     leaf("subprotocols", "subprotocols \"chat.v1\"").several(),
     leaf("compression", "compression \"strip\""),
+    leaf("compression-uninspected", "compression-uninspected \"refuse\""),
     leaf("timeout-ms", "timeout-ms 5000"),
 ];
 

@@ -80,6 +80,28 @@ pub(crate) fn inspect_control(
     }
 }
 
+/// Inspects the beginning of a message of which more is to come and whose first `fragments - 1` fragments are gone: content
+/// rules that stop it, nothing else. `None`: nothing against it so far, which is no permit for the message.
+pub(crate) fn inspect_begun(
+    engine: &Engine,
+    subject: Subject<'_>,
+    fragments: u32,
+    worker: &mut Worker,
+    sink: &mut dyn EventSink,
+) -> Option<Verdict> {
+    let scan = engine.plan(subject.direction).scan.as_deref()?;
+    match stage::scan::scan_begun(scan, subject.payload, worker) {
+        Err(Stop::Finding(mut finding)) => {
+            if fragments > 1 && finding.action == Action::Drop {
+                finding.action = Action::Close(CloseCode::POLICY_VIOLATION);
+            }
+            Some(judge(engine, subject, &finding, worker, sink))
+        }
+        // Alerts, and what could not be inspected, are told when the message is complete.
+        Ok(_) | Err(Stop::CouldNotInspect(_)) => None,
+    }
+}
+
 /// Reassembly and frame rules are done. The first finding ends it, except in detect mode, which is there to show them all; an
 /// alert waits for the end.
 #[inline]

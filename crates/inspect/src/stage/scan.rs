@@ -21,7 +21,30 @@ const ESCAPE_LAYERS_MAX: usize = 3;
 /// The first finding that stops the message, or that Hyperscan failed.
 #[inline]
 pub(crate) fn scan(plan: &ScanPlan, payload: &[u8], worker: &mut Worker) -> Result<Option<Finding>, Stop> {
-    let mut hits = Hits { rules: &plan.rules, only_normalized: false, best: None };
+    scan_part(plan, payload, true, worker)
+}
+
+/// Scans the beginning of a message of which more is to come. What ends with it is no match yet: whether a word or a line
+/// ends there is not known.
+///
+/// # Errors
+/// As [`scan`].
+pub(crate) fn scan_begun(
+    plan: &ScanPlan,
+    payload: &[u8],
+    worker: &mut Worker,
+) -> Result<Option<Finding>, Stop> {
+    scan_part(plan, payload, false, worker)
+}
+
+#[inline]
+fn scan_part(
+    plan: &ScanPlan,
+    payload: &[u8],
+    is_whole: bool,
+    worker: &mut Worker,
+) -> Result<Option<Finding>, Stop> {
+    let mut hits = Hits::new(&plan.rules, is_whole);
     scan_layer(plan, payload, worker, &mut hits)?;
     if plan.normalize_json && !hits.is_final() {
         hits.only_normalized = true;
@@ -61,7 +84,7 @@ impl StreamScan {
     /// A finding that ends the message, or that Hyperscan failed.
     pub fn scan(&mut self, part: &[u8], is_last: bool) -> Result<Option<Finding>, Stop> {
         let Some(database) = &self.plan.stream_database else { return Ok(None) };
-        let mut hits = Hits { rules: &self.plan.rules, only_normalized: false, best: None };
+        let mut hits = Hits::new(&self.plan.rules, true);
         let sink = |layer, id| {
             hits.only_normalized = layer > 0;
             hits.on_match(id, 0)
@@ -98,6 +121,10 @@ fn scan_unescaped(
 }
 
 fn scan_layer(plan: &ScanPlan, bytes: &[u8], worker: &mut Worker, hits: &mut Hits<'_>) -> Result<(), Stop> {
+    if !hits.is_whole {
+        // `$` also matches before a line's end that is last.
+        hits.ends_max = bytes.len().saturating_sub(2);
+    }
     plan.database.scan(&mut worker.scratch, bytes, hits).map_err(scan_failed)
 }
 
@@ -105,6 +132,9 @@ fn scan_layer(plan: &ScanPlan, bytes: &[u8], worker: &mut Worker, hits: &mut Hit
 struct Hits<'a> {
     rules: &'a [PatternRule],
     only_normalized: bool,
+    is_whole: bool,
+    /// Matches that end later do not count.
+    ends_max: usize,
     best: Option<Hit>,
 }
 
@@ -114,7 +144,11 @@ struct Hit {
     end: usize,
 }
 
-impl Hits<'_> {
+impl<'a> Hits<'a> {
+    fn new(rules: &'a [PatternRule], is_whole: bool) -> Self {
+        Self { rules, only_normalized: false, is_whole, ends_max: usize::MAX, best: None }
+    }
+
     fn is_final(&self) -> bool {
         self.best.is_some_and(|hit| matches!(hit.rule.action, Action::Close(_)))
     }
@@ -125,7 +159,7 @@ impl MatchSink for Hits<'_> {
         let Some(&rule) = usize::try_from(id.0).ok().and_then(|id| self.rules.get(id)) else {
             return Flow::Continue;
         };
-        let counts = rule.normalize_json || !self.only_normalized;
+        let counts = (rule.normalize_json || !self.only_normalized) && end <= self.ends_max;
         if counts && self.best.is_none_or(|best| gravity(rule.action) > gravity(best.rule.action)) {
             self.best = Some(Hit { rule, end });
         }

@@ -1,0 +1,388 @@
+//! One connection of a proxy's: its messages in, our answers out.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::Arc,
+};
+
+use wsi_inspect::{
+    Engine, EventSink, Worker,
+    frames::{Frame, OfferRefused},
+};
+use wsi_policy::Direction;
+
+use crate::{
+    CorrelationId, Envelope, Fault, Kind, Sessions, Version,
+    answer::{self, Decision},
+    event::{Configure, EnvelopeV1, FrameEvent, Handshake, Other, RequestHeaders, ResponseHeaders, parse},
+    sessions::FrameOf,
+};
+
+/// A connection to a proxy. Give it each message in its order, unless [`Link::is_waiting`].
+#[derive(Debug)]
+pub struct Link {
+    /// The policy of what comes over this connection.
+    engine: Arc<Engine>,
+    is_open: bool,
+    waiting: Option<Waiting>,
+}
+
+/// What is answered when a pushed configuration is compiled.
+#[derive(Debug)]
+enum Waiting {
+    Handshake,
+    Configure { version: Version, id: String },
+}
+
+/// Whom a session's records are about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer {
+    pub client: SocketAddr,
+    /// Unique among the sessions of a socket.
+    pub connection: u64,
+}
+
+/// Where records go.
+pub trait Records {
+    /// For the events of one session.
+    fn sink(&mut self, peer: Peer) -> impl EventSink;
+}
+
+/// Everything of the caller's that is borrowed for one call.
+#[derive(Debug)]
+pub struct Context<'a, R: Records> {
+    pub now_ns: u64,
+    /// When the event came, at the earliest: its answer is due the policy's `timeout-ms` later.
+    pub arrived_ns: u64,
+    pub worker: &'a mut Worker,
+    pub records: &'a mut R,
+}
+
+/// What became of a message.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Handled {
+    /// It was answered, unless it needs no answer or there was no time left for one.
+    Done,
+    /// Compile this configuration (JSON) and call [`Link::configured`]; until then nothing more is to be handled.
+    Configure(String),
+}
+
+impl<R: Records> Context<'_, R> {
+    /// Lends what an inspection borrows, with the records of `peer`.
+    pub(crate) fn inspecting<T>(
+        &mut self,
+        peer: Peer,
+        act: impl FnOnce(&mut wsi_inspect::Context<'_, Boxed<'_>>) -> T,
+    ) -> T {
+        let mut sink = self.records.sink(peer);
+        let mut sink = Boxed(&mut sink);
+        act(&mut wsi_inspect::Context { now_ns: self.now_ns, worker: self.worker, sink: &mut sink })
+    }
+
+    fn is_late(&self, engine: &Engine) -> bool {
+        self.worker.now_ns().saturating_sub(self.arrived_ns) > engine.budget_ns()
+    }
+}
+
+/// A sink whose kind is not known.
+pub(crate) struct Boxed<'a>(&'a mut dyn EventSink);
+
+impl EventSink for Boxed<'_> {
+    fn policy_chosen(&mut self, policy: usize) {
+        self.0.policy_chosen(policy);
+    }
+
+    fn event(&mut self, event: wsi_inspect::Event<'_>) {
+        self.0.event(event);
+    }
+}
+
+impl Link {
+    pub fn new(sessions: &Sessions) -> Self {
+        Self { engine: Arc::clone(sessions.engine()), is_open: false, waiting: None }
+    }
+
+    /// A configuration is being compiled: leave further messages where they are.
+    pub fn is_waiting(&self) -> bool {
+        self.waiting.is_some()
+    }
+
+    /// Handles the message that `envelope` describes in `buffer`, and appends the answer to `out`.
+    ///
+    /// # Errors
+    /// What makes this connection unusable: end it.
+    #[inline]
+    pub fn handle<R: Records>(
+        &mut self,
+        envelope: &Envelope,
+        buffer: &mut [u8],
+        sessions: &mut Sessions,
+        out: &mut Vec<u8>,
+        context: &mut Context<'_, R>,
+    ) -> Result<Handled, Fault> {
+        let body = buffer.get_mut(envelope.body.clone()).ok_or(Fault::Json)?;
+        if envelope.kind != Kind::Envelope && self.is_open == (envelope.kind == Kind::Handshake) {
+            return Err(Fault::Handshake);
+        }
+        match envelope.kind {
+            Kind::WebSocketFrame => {
+                let event = FrameEvent::parse(body)?;
+                self.handle_frame(&event, body, Version::V2, sessions, out, context)?;
+            }
+            Kind::Envelope => return self.handle_v1(body, sessions, out, context),
+            Kind::RequestHeaders => self.handle_request(parse(body)?, Version::V2, sessions, out, context),
+            Kind::ResponseHeaders => self.handle_response(parse(body)?, Version::V2, sessions, out, context),
+            Kind::Handshake => return self.handle_handshake(body, sessions, out),
+            Kind::Configure => return self.handle_configure(parse(body)?, Version::V2, sessions, out),
+            Kind::RequestBody | Kind::ResponseBody => {
+                let other: Other = parse(body)?;
+                answer::write(out, Version::V2, quoted(&other.correlation_id).as_bytes(), Decision::Allow);
+            }
+            Kind::RequestComplete => {
+                let other: Other = parse(body)?;
+                if let Some(id) = CorrelationId::new(&other.correlation_id) {
+                    sessions.end(id, context);
+                }
+                answer::write(out, Version::V2, quoted(&other.correlation_id).as_bytes(), Decision::Allow);
+            }
+            Kind::Ping => answer::write_pong(out, body),
+            // Its event was answered before the next message was read.
+            Kind::Cancel => {}
+        }
+        Ok(Handled::Done)
+    }
+
+    /// The configuration that was waited for is compiled, or can't be.
+    pub fn configured(
+        &mut self,
+        result: Result<Arc<Engine>, String>,
+        sessions: &mut Sessions,
+        out: &mut Vec<u8>,
+    ) {
+        let Some(waiting) = self.waiting.take() else { return };
+        let error = match result {
+            Ok(engine) => {
+                if matches!(waiting, Waiting::Configure { version: Version::V1, .. }) {
+                    sessions.set_engine_v1(Arc::clone(&engine));
+                }
+                self.engine = engine;
+                None
+            }
+            Err(error) => Some(error),
+        };
+        match waiting {
+            Waiting::Handshake => {
+                self.is_open = error.is_none();
+                answer::write_handshake(out, error.as_deref());
+            }
+            Waiting::Configure { version, id } => {
+                let decision = match &error {
+                    None => Decision::Allow,
+                    Some(text) => Decision::Block { status: 500, text },
+                };
+                answer::write(out, version, quoted(&id).as_bytes(), decision);
+            }
+        }
+    }
+
+    fn handle_handshake(
+        &mut self,
+        body: &[u8],
+        sessions: &mut Sessions,
+        out: &mut Vec<u8>,
+    ) -> Result<Handled, Fault> {
+        let handshake: Handshake<'_> = parse(body)?;
+        if !handshake.supported_versions.contains(&2) {
+            answer::write_handshake(out, Some("this agent speaks version 2 of the protocol"));
+            return Ok(Handled::Done);
+        }
+        self.waiting = Some(Waiting::Handshake);
+        Ok(self.configure(handshake.config.map(|config| config.get()), sessions, out))
+    }
+
+    fn handle_configure(
+        &mut self,
+        configure: Configure<'_>,
+        version: Version,
+        sessions: &mut Sessions,
+        out: &mut Vec<u8>,
+    ) -> Result<Handled, Fault> {
+        self.waiting = Some(Waiting::Configure { version, id: configure.correlation_id.into_owned() });
+        Ok(self.configure(configure.config.map(|config| config.get()), sessions, out))
+    }
+
+    fn configure(&mut self, config: Option<&str>, sessions: &mut Sessions, out: &mut Vec<u8>) -> Handled {
+        match config {
+            None | Some("null" | "{}") => {
+                let engine = Arc::clone(sessions.engine());
+                self.configured(Ok(engine), sessions, out);
+                Handled::Done
+            }
+            Some(config) => Handled::Configure(config.to_owned()),
+        }
+    }
+
+    fn handle_v1<R: Records>(
+        &mut self,
+        body: &mut [u8],
+        sessions: &mut Sessions,
+        out: &mut Vec<u8>,
+        context: &mut Context<'_, R>,
+    ) -> Result<Handled, Fault> {
+        if !Arc::ptr_eq(&self.engine, sessions.engine_v1()) {
+            self.engine = Arc::clone(sessions.engine_v1());
+        }
+        let (kind, payload) = match EnvelopeV1::parse(body)? {
+            EnvelopeV1::Frame(event) => {
+                self.handle_frame(&event, body, Version::V1, sessions, out, context)?;
+                return Ok(Handled::Done);
+            }
+            EnvelopeV1::Other(kind, payload) => (kind, payload),
+        };
+        let payload = body.get(payload).ok_or(Fault::Json)?;
+        match kind.as_str() {
+            "configure" => return self.handle_configure(parse(payload)?, Version::V1, sessions, out),
+            "request_headers" => self.handle_request(parse(payload)?, Version::V1, sessions, out, context),
+            "response_headers" => self.handle_response(parse(payload)?, Version::V1, sessions, out, context),
+            "request_body_chunk" | "response_body_chunk" => {
+                answer::write(out, Version::V1, b"", Decision::Allow);
+            }
+            "request_complete" => {
+                let other: Other = parse(payload)?;
+                if let Some(id) = CorrelationId::new(&other.correlation_id) {
+                    sessions.end(id, context);
+                }
+                answer::write(out, Version::V1, b"", Decision::Allow);
+            }
+            _ => return Err(Fault::UnknownType),
+        }
+        Ok(Handled::Done)
+    }
+
+    #[inline]
+    fn handle_frame<R: Records>(
+        &mut self,
+        event: &FrameEvent,
+        body: &mut [u8],
+        version: Version,
+        sessions: &mut Sessions,
+        out: &mut Vec<u8>,
+        context: &mut Context<'_, R>,
+    ) -> Result<(), Fault> {
+        let id = CorrelationId::new(&event.id.read(body)?);
+        let client_ip = match &event.client_ip {
+            Some(text) => text.read(body)?.parse().ok(),
+            None => None,
+        };
+        let payload = event.decode(body)?;
+        let frame =
+            Frame { direction: event.direction, fin: event.fin, opcode: event.opcode, payload: &payload };
+        let of = FrameOf { id, version, index: event.index, client_ip, frame };
+        let verdict = sessions.handle_frame(of, &self.engine, context);
+        if context.is_late(&self.engine) {
+            sessions.handle_late(id, event.direction, context);
+            return Ok(());
+        }
+        let raw_id = body.get(event.id.range.clone()).unwrap_or_default();
+        answer::write(out, version, raw_id, Decision::Frame(verdict));
+        Ok(())
+    }
+
+    fn handle_request<R: Records>(
+        &mut self,
+        request: RequestHeaders<'_>,
+        version: Version,
+        sessions: &mut Sessions,
+        out: &mut Vec<u8>,
+        context: &mut Context<'_, R>,
+    ) {
+        let own_id = request.correlation_id.as_deref();
+        let text = own_id.or(request.metadata.correlation_id.as_deref()).unwrap_or_default();
+        let id = CorrelationId::new(text);
+        let result = if asks_for_websocket(&request) {
+            let client = client_of(&request);
+            sessions.handle_request(id, client, &head_of(&request), &self.engine, version, context)
+        } else {
+            Ok(())
+        };
+        self.answer(result, text, version, sessions, out, context);
+    }
+
+    fn handle_response<R: Records>(
+        &mut self,
+        response: ResponseHeaders,
+        version: Version,
+        sessions: &mut Sessions,
+        out: &mut Vec<u8>,
+        context: &mut Context<'_, R>,
+    ) {
+        let text = response.correlation_id.as_str();
+        let id = CorrelationId::new(text);
+        let fields = response
+            .headers
+            .iter()
+            .flat_map(|(name, values)| values.iter().map(|value| (name.as_str(), value.as_str())));
+        let result = sessions.handle_response(id, response.status, fields, &self.engine, context);
+        self.answer(result, text, version, sessions, out, context);
+    }
+
+    fn answer<R: Records>(
+        &self,
+        result: Result<(), OfferRefused>,
+        text: &str,
+        version: Version,
+        sessions: &mut Sessions,
+        out: &mut Vec<u8>,
+        context: &mut Context<'_, R>,
+    ) {
+        if context.is_late(&self.engine) {
+            return sessions.handle_late(CorrelationId::new(text), Direction::ToServer, context);
+        }
+        let decision = match &result {
+            Ok(()) => Decision::Allow,
+            Err(OfferRefused { status, text }) => Decision::Block { status: *status, text },
+        };
+        answer::write(out, version, quoted(text).as_bytes(), decision);
+    }
+}
+
+/// A text as it stands in JSON, without its quotes.
+fn quoted(text: &str) -> String {
+    let json = serde_json::Value::from(text).to_string();
+    json.get(1..json.len() - 1).unwrap_or_default().to_owned()
+}
+
+/// As broadly as any server might take it.
+fn asks_for_websocket(request: &RequestHeaders<'_>) -> bool {
+    request.headers.iter().any(|(name, values)| {
+        name.eq_ignore_ascii_case("upgrade")
+            && values.iter().any(|value| value.to_ascii_lowercase().contains("websocket"))
+    })
+}
+
+/// The request as it would stand on the wire. What could be taken for another line there is left to be refused: a NUL
+/// takes its place.
+fn head_of(request: &RequestHeaders<'_>) -> Vec<u8> {
+    let plain = |text: &str| text.replace(['\r', '\n'], "\0");
+    let mut head = format!("{} {} HTTP/1.1\r\n", plain(&request.method), plain(&request.uri));
+    for (name, values) in &request.headers {
+        for value in values {
+            head.push_str(&plain(name));
+            head.push_str(": ");
+            head.push_str(&plain(value));
+            head.push_str("\r\n");
+        }
+    }
+    head.push_str("\r\n");
+    head.into_bytes()
+}
+
+/// Proxies before 0.6.54 wrote address and port in one.
+fn client_of(request: &RequestHeaders<'_>) -> SocketAddr {
+    let metadata = &request.metadata;
+    match (metadata.client_ip.parse::<IpAddr>(), metadata.client_ip.parse()) {
+        (Ok(ip), _) => SocketAddr::new(ip, metadata.client_port),
+        (_, Ok(address)) => address,
+        _ => SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), metadata.client_port),
+    }
+}
