@@ -12,8 +12,8 @@ BAD = b"exec(1)"
 DROPPED = b"card 4111"
 DEFLATE = "Sec-WebSocket-Extensions: permessage-deflate"
 
-IDLE_S = 35
-"""The proxy's own default cuts a WebSocket whose server was silent for 30 s."""
+IDLE_S = 65
+"""The proxy's defaults cut off a WebSocket whose server was silent for 30 s, or its client for 60 s."""
 
 
 def run(chain: Chain, transcript: Transcript) -> None:
@@ -171,7 +171,7 @@ def _restart(chain: Chain, transcript: Transcript) -> None:
         transcript.measured("stop to the first upgrade that passes", f"{time.monotonic() - stopped:.2f} s")
         return f"HTTP {status} while it is away"
 
-    transcript.compare("a restart of the inspector", "HTTP 502 while it is away", restart)
+    transcript.compare("a restart of the inspector", "HTTP 503 while it is away", restart)
 
 
 def _carries(pair: Pair, direction: str, payload: bytes, before=lambda framer: b"") -> str:
