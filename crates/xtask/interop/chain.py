@@ -67,24 +67,24 @@ class Chain:
         client.sock.sendall(as_head(upgrade_lines(client.path) + [origin, *headers]))
         return client
 
-    def open(self, *headers: str, answer: tuple[str, ...] = ()) -> Pair:
+    def open(self, *headers: str, answer: tuple[str, ...] = (), origin: str = ORIGIN) -> Pair:
         """A WebSocket that is open from end to end."""
-        client = self.ask(*headers)
+        client = self.ask(*headers, origin=origin)
         server, request = self.backend.accept(client.path, client=client)
         server.sock.sendall(switching_protocols(request, *answer))
         response = client.read_head()
         assert response.status == 101, response.start_line
         return Pair(client, server, request, response)
 
-    def status(self, *headers: str, **options) -> int | None:
-        """What an upgrade is answered with by a backend that answers 101 at once."""
-        client = self.ask(*headers, **options)
+    def status(self, *headers: str, answer: tuple[str, ...] = (), origin: str = ORIGIN) -> int | None:
+        """What an upgrade is answered with, before a backend that answers 101; None without an answer."""
+        client = self.ask(*headers, origin=origin)
         try:
             server, request = self.backend.accept(client.path, client=client)
         except AssertionError as refused:
             words = str(refused).partition("the client got ")[2].split()
             return int(words[1]) if words[:1] == ["HTTP/1.1"] else None
-        server.sock.sendall(switching_protocols(request))
+        server.sock.sendall(switching_protocols(request, *answer))
         status = client.read_head().status
         server.close()
         client.close()

@@ -6,13 +6,13 @@ import signal
 import sys
 from pathlib import Path
 
+import agent
 import inline
-from chain import Chain
 from transcript import Transcript
 
 RUN_MAX_S = 600
 
-DEPLOYMENTS = {"inline": inline.run}
+DEPLOYMENTS = {"agent": agent.run, "inline": inline.run}
 
 
 def main() -> int:
@@ -25,8 +25,7 @@ def main() -> int:
     transcript = Transcript()
     for deployment in options.deployments:
         print(f"\n{deployment}", flush=True)
-        with Chain(deployment, options.folder / deployment) as chain:
-            DEPLOYMENTS[deployment](chain, transcript)
+        DEPLOYMENTS[deployment](options.folder / deployment, transcript)
     print(f"\n{transcript.count} scenarios, {transcript.differences} not as expected; logs are in {options.folder}")
     return 1 if transcript.differences else 0
 

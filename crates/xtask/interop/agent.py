@@ -1,0 +1,144 @@
+"""client <-> zentinel <-> backend, and zentinel asks the inspector over a unix socket."""
+
+import signal
+import time
+from pathlib import Path
+
+from chain import Chain
+from play import (
+    BAD,
+    DEFLATE,
+    Ending,
+    carries,
+    control_frames,
+    ends,
+    foreign_origin,
+    messages,
+    silence,
+)
+from transcript import Transcript
+
+RESTART_MAX_S = 90
+
+# The proxy never writes the close frame of a client's verdict: it writes an HTTP error and cuts off both sides.
+BLOCKED = {
+    "to_server": Ending("cut off", "HTTP in the WebSocket"),
+    "to_client": Ending("cut off", "close 1008"),
+}
+
+
+
+
+def run(folder: Path, transcript: Transcript) -> None:
+    with Chain("agent", folder / "main") as chain:
+        quiet, opened = chain.open(), time.monotonic()
+        for direction, ending in BLOCKED.items():
+            # What came before the last fragment has left already.
+            messages(chain, transcript, direction, ending, dropped_in_fragments=("[]", ending))
+        control_frames(chain, transcript)
+        foreign_origin(chain, transcript)
+        _compression(chain, transcript)
+        _same_id(chain, transcript)
+        _hidden(chain, transcript)
+        silence(transcript, quiet, opened)
+        _restart(chain, transcript)
+    _pushed(folder, transcript)
+
+
+def _compression(chain: Chain, transcript: Transcript) -> None:
+    offers = {
+        "an offer of compression": [DEFLATE],
+        "an offer in a second line": ["Sec-WebSocket-Extensions: x-other", DEFLATE],
+        "an offer in another spelling": ["Sec-WebSocket-Extensions: Permessage-Deflate"],
+    }
+    for title, headers in offers.items():
+        transcript.compare(title, "HTTP 400", lambda headers=headers: f"HTTP {chain.status(*headers)}")
+
+    transcript.compare(
+        "a server that compresses unasked", "HTTP 502", lambda: f"HTTP {chain.status(answer=(DEFLATE,))}"
+    )
+
+
+def _same_id(chain: Chain, transcript: Transcript) -> None:
+    def second() -> str:
+        first = chain.open("X-Request-Id: same")
+        status = chain.status("X-Request-Id: same")
+        return f"HTTP {status}; first: {carries(first, 'to_server', b'mine')}"
+
+    transcript.compare(
+        "an X-Request-Id that is in use", "HTTP 409; first: server [mine] open; client [] open", second
+    )
+
+
+def _hidden(chain: Chain, transcript: Transcript) -> None:
+    def large() -> str:
+        return carries(chain.open(), "to_server", BAD + b"a" * (2 << 20))
+
+    transcript.compare(
+        "the proxy lets pass a blocked pattern in a frame above 1 MiB, and asks nobody",
+        f"server [{(2 << 20) + len(BAD)} bytes] open; client [] open",
+        large,
+    )
+
+
+def _restart(chain: Chain, transcript: Transcript) -> None:
+    def restart() -> str:
+        held = chain.open()
+        chain.inspector.stop()
+        stopped = time.monotonic()
+        away = chain.status()
+        chain.start_inspector()
+        started = time.monotonic()
+        while chain.status() != 101:
+            assert time.monotonic() - stopped < RESTART_MAX_S, f"no upgrade passes {RESTART_MAX_S} s after the stop"
+            time.sleep(0.05)
+        transcript.measured("stop to ready", f"{started - stopped:.2f} s")
+        transcript.measured("stop to the first upgrade that passes", f"{time.monotonic() - stopped:.2f} s")
+        return f"HTTP {away} while it is away; one that was open: {ends(held, 'to_server', lambda f: f.text('hello'))}"
+
+    transcript.compare(
+        "a restart of the inspector",
+        "HTTP 503 while it is away; one that was open: server [] cut off; client [] HTTP in the WebSocket",
+        restart,
+    )
+
+
+def _pushed(folder: Path, transcript: Transcript) -> None:
+    """Policy from the `config` block of the proxy's own configuration."""
+
+    def pushed(origin: str) -> dict[str, str]:
+        return {"timeout-ms 200": f'timeout-ms 200\n        config {{ handshake {{ {origin} }} }}'}
+
+    partner = "Origin: https://partner.example"
+    with Chain("agent", folder / "pushed", pushed('allow-origins "https://partner.example"')) as chain:
+        transcript.compare(
+            "allow-origins pushed by the proxy takes the place of the file's",
+            "HTTP 101 to the pushed one, HTTP 403 to the file's",
+            lambda: f"HTTP {chain.status(origin=partner)} to the pushed one, HTTP {chain.status()} to the file's",
+        )
+        transcript.compare(
+            "another push by SIGHUP, under an open WebSocket",
+            "HTTP 403 to the first one; server [still] open; client [] open",
+            lambda: _pushed_again(chain, partner),
+        )
+    with Chain("agent", folder / "mistaken", pushed('allow-orgins "https://partner.example"')) as chain:
+
+        def mistaken() -> str:
+            status = chain.status(origin=partner)
+            told = "allow-orgins" in chain.inspector.log
+            return f"HTTP {status}; the log of the inspector {'names it' if told else 'says nothing'}"
+
+        transcript.compare(
+            "a push with a mistake", "HTTP 503; the log of the inspector names it", mistaken
+        )
+
+
+def _pushed_again(chain: Chain, partner: str) -> str:
+    held = chain.open(origin=partner)
+    config = chain.folder / "zentinel.kdl"
+    config.write_text(config.read_text().replace("partner.example", "third.example"))
+    chain.proxy.process.send_signal(signal.SIGHUP)
+    until = time.monotonic() + 10
+    while (status := chain.status(origin=partner)) == 101 and time.monotonic() < until:
+        time.sleep(0.1)
+    return f"HTTP {status} to the first one; {carries(held, 'to_server', b'still')}"
