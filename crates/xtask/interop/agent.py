@@ -1,6 +1,5 @@
 """client <-> zentinel <-> backend, and zentinel asks the inspector over a unix socket."""
 
-import signal
 import time
 from pathlib import Path
 
@@ -19,14 +18,13 @@ from play import (
 from transcript import Transcript
 
 RESTART_MAX_S = 90
+SECOND_S = 4
 
 # The proxy never writes the close frame of a client's verdict: it writes an HTTP error and cuts off both sides.
 BLOCKED = {
     "to_server": Ending("cut off", "HTTP in the WebSocket"),
     "to_client": Ending("cut off", "close 1008"),
 }
-
-
 
 
 def run(folder: Path, transcript: Transcript) -> None:
@@ -42,6 +40,7 @@ def run(folder: Path, transcript: Transcript) -> None:
         _hidden(chain, transcript)
         silence(transcript, quiet, opened)
         _restart(chain, transcript)
+        _second(chain, transcript)
     _pushed(folder, transcript)
 
 
@@ -65,9 +64,7 @@ def _same_id(chain: Chain, transcript: Transcript) -> None:
         status = chain.status("X-Request-Id: same")
         return f"HTTP {status}; first: {carries(first, 'to_server', b'mine')}"
 
-    transcript.compare(
-        "an X-Request-Id that is in use", "HTTP 409; first: server [mine] open; client [] open", second
-    )
+    transcript.compare("an X-Request-Id that is in use", "HTTP 409; first: server [mine] open; client [] open", second)
 
 
 def _hidden(chain: Chain, transcript: Transcript) -> None:
@@ -84,6 +81,7 @@ def _hidden(chain: Chain, transcript: Transcript) -> None:
 def _restart(chain: Chain, transcript: Transcript) -> None:
     def restart() -> str:
         held = chain.open()
+        carries(held, "to_server", b"before")
         chain.inspector.stop()
         stopped = time.monotonic()
         away = chain.status()
@@ -98,8 +96,31 @@ def _restart(chain: Chain, transcript: Transcript) -> None:
 
     transcript.compare(
         "a restart of the inspector",
-        "HTTP 503 while it is away; one that was open: server [] cut off; client [] HTTP in the WebSocket",
+        "HTTP 503 while it is away; one that was open: server [before] cut off; client [] HTTP in the WebSocket",
         restart,
+    )
+
+
+def _second(chain: Chain, transcript: Transcript) -> None:
+    """The way to replace an inspector without a gap."""
+
+    def replaced() -> str:
+        first = chain.inspector
+        chain.start_second_inspector()
+        chain.proxy.reload("agent.sock", "second.sock")
+        statuses, until = set(), time.monotonic() + SECOND_S
+        while time.monotonic() < until:
+            statuses.add(chain.status())
+            if first is not None and time.monotonic() > until - SECOND_S / 2:
+                first.stop()
+                first = None
+        foreign = chain.status(origin="Origin: https://evil.example")
+        return f"HTTP {sorted(statuses, key=str)} meanwhile, HTTP {foreign} to a foreign origin after it"
+
+    transcript.compare(
+        "a second inspector at another socket, SIGHUP to the proxy, the first one is stopped",
+        "HTTP [101] meanwhile, HTTP 403 to a foreign origin after it",
+        replaced,
     )
 
 
@@ -107,7 +128,7 @@ def _pushed(folder: Path, transcript: Transcript) -> None:
     """Policy from the `config` block of the proxy's own configuration."""
 
     def pushed(origin: str) -> dict[str, str]:
-        return {"timeout-ms 200": f'timeout-ms 200\n        config {{ handshake {{ {origin} }} }}'}
+        return {"timeout-ms 200": f"timeout-ms 200\n        config {{ handshake {{ {origin} }} }}"}
 
     partner = "Origin: https://partner.example"
     with Chain("agent", folder / "pushed", pushed('allow-origins "https://partner.example"')) as chain:
@@ -128,16 +149,12 @@ def _pushed(folder: Path, transcript: Transcript) -> None:
             told = "allow-orgins" in chain.inspector.log
             return f"HTTP {status}; the log of the inspector {'names it' if told else 'says nothing'}"
 
-        transcript.compare(
-            "a push with a mistake", "HTTP 503; the log of the inspector names it", mistaken
-        )
+        transcript.compare("a push with a mistake", "HTTP 503; the log of the inspector names it", mistaken)
 
 
 def _pushed_again(chain: Chain, partner: str) -> str:
     held = chain.open(origin=partner)
-    config = chain.folder / "zentinel.kdl"
-    config.write_text(config.read_text().replace("partner.example", "third.example"))
-    chain.proxy.process.send_signal(signal.SIGHUP)
+    chain.proxy.reload("partner.example", "third.example")
     until = time.monotonic() + 10
     while (status := chain.status(origin=partner)) == 101 and time.monotonic() < until:
         time.sleep(0.1)

@@ -6,7 +6,9 @@ import signal
 import socket
 import subprocess
 import time
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Self
 
 from support.inspector import START_S, Inspector, free_port
 from support.peers import Pair, RawBackend, RawPeer, as_head, switching_protocols, unique_path, upgrade_lines
@@ -39,26 +41,44 @@ class Chain:
             assert any(old in text for text in texts.values()), f"config/sentinel/{deployment} does not say {old!r}"
             texts = {name: text.replace(old, new) for name, text in texts.items()}
         self._texts = texts
-        self.inspector: ShippedInspector | None = None
+        self._inspectors: list[ShippedInspector] = []
         self.proxy: Proxy | None = None
 
-    def __enter__(self) -> "Chain":
-        self.start_inspector()
-        self.start_proxy()
+    def __enter__(self) -> Self:
+        with ExitStack() as started:
+            started.callback(self.close)
+            self.start_inspector()
+            self.start_proxy()
+            started.pop_all()
         return self
 
     def __exit__(self, *_) -> None:
-        for process in (self.proxy, self.inspector, self.backend):
+        self.close()
+
+    def close(self) -> None:
+        for process in (self.proxy, *self._inspectors):
             if process is not None:
-                getattr(process, "stop", getattr(process, "close", None))()
+                process.stop()
+        self.backend.close()
+
+    @property
+    def inspector(self) -> "ShippedInspector":
+        """The newest."""
+        return self._inspectors[-1]
 
     def start_inspector(self) -> None:
-        self.inspector = ShippedInspector(self.folder, self._texts["inspector"], self.admin_port)
+        self._inspectors.append(ShippedInspector(self.folder, self._texts["inspector"], self.admin_port))
+
+    def start_second_inspector(self) -> None:
+        """One with the same policy at another socket; the caller takes care of the first one."""
+        folder, admin_port = self.folder / "second", free_port()
+        folder.mkdir()
+        text = self._texts["inspector"].replace("agent.sock", "second.sock")
+        text = text.replace(f"127.0.0.1:{self.admin_port}", f"127.0.0.1:{admin_port}")
+        self._inspectors.append(ShippedInspector(folder, text, admin_port))
 
     def start_proxy(self) -> None:
-        config = self.folder / "zentinel.kdl"
-        config.write_text(self._texts["zentinel"])
-        self.proxy = Proxy(config, self.address)
+        self.proxy = Proxy(self.folder / "zentinel.kdl", self.address, self._texts["zentinel"])
 
     def ask(self, *headers: str, origin: str = ORIGIN) -> "Client":
         """An upgrade that waits for its answer."""
@@ -125,7 +145,9 @@ class ShippedInspector(Inspector):
 class Proxy:
     """One zentinel."""
 
-    def __init__(self, config: Path, address: tuple[str, int]):
+    def __init__(self, config: Path, address: tuple[str, int], text: str):
+        self._config = config
+        config.write_text(text)
         self.log_path = config.with_suffix(".log")
         command = [os.environ["ZENTINEL"], "-c", str(config)]
         with open(self.log_path, "wb") as log:
@@ -143,6 +165,11 @@ class Proxy:
     @property
     def log(self) -> str:
         return self.log_path.read_text(errors="replace")
+
+    def reload(self, old: str, new: str) -> None:
+        """Replaces `old` in its configuration, and has it read again."""
+        self._config.write_text(self._config.read_text().replace(old, new))
+        self.process.send_signal(signal.SIGHUP)
 
     def stop(self) -> None:
         # It waits a minute for open connections; nobody here needs that.

@@ -54,7 +54,9 @@ def _same_id(chain: Chain, transcript: Transcript) -> None:
 def _compression(chain: Chain, transcript: Transcript) -> None:
     def agreed() -> str:
         pair = chain.open(DEFLATE, answer=(DEFLATE,))
-        names = [(head.one("sec-websocket-extensions") or "none").split(";")[0] for head in (pair.request, pair.response)]
+        names = [
+            (head.one("sec-websocket-extensions") or "none").split(";")[0] for head in (pair.request, pair.response)
+        ]
         return f"server was offered {names[0]}; client got {names[1]}"
 
     transcript.compare(

@@ -47,9 +47,7 @@ def messages(
         carries(pair, direction, b"good")
         return ends(pair, direction, lambda framer: framer.text(BAD) + framer.text("late"))
 
-    transcript.compare(
-        f"{direction}: a blocked pattern ends it", blocked.expected(receiver, "[good]"), good_then_bad
-    )
+    transcript.compare(f"{direction}: a blocked pattern ends it", blocked.expected(receiver, "[good]"), good_then_bad)
     transcript.compare(
         f"{direction}: the pattern split over three frames, with a ping between them",
         blocked.expected(receiver, "[] ping p"),
@@ -106,16 +104,14 @@ def silence(transcript: Transcript, quiet: Pair, opened: float) -> None:
         time.sleep(max(0, opened + SILENT_S - time.monotonic()))
         return carries(quiet, "to_client", b"awake")
 
-    transcript.compare(
-        f"a WebSocket that was silent for {SILENT_S} s", "server [] open; client [awake] open", awake
-    )
+    transcript.compare(f"a WebSocket that was silent for {SILENT_S} s", "server [] open; client [awake] open", awake)
 
 
 def carries(pair: Pair, direction: str, payload: bytes, before=lambda framer: b"") -> str:
     """Sends a message after `before`, waits until it arrives."""
     sender, receiver = pair.ends(direction)
     sender.queue(before(sender.framer) + sender.framer.text(payload))
-    both_ended = lambda: pair.client.heard.ended and pair.server.heard.ended  # noqa: E731
+    both_ended = lambda: pair.client.heard.ended and pair.server.heard.ended
     pair.exchange(until=lambda: receiver.heard.payloads[-1:] == [payload] or both_ended())
     return seen(pair)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import pytest
 from support.peers import ConnectionEnded, Pair, RawPeer
 
 
@@ -13,7 +14,7 @@ class Transcript:
     def compare(self, title: str, expected: str, observe: Callable[[], str]) -> None:
         try:
             observed = observe()
-        except (AssertionError, ConnectionEnded, OSError) as error:
+        except (AssertionError, ConnectionEnded, OSError, pytest.fail.Exception) as error:
             observed = f"{type(error).__name__}: {error}"
         self.count += 1
         self.differences += observed != expected
