@@ -6,6 +6,7 @@ from pathlib import Path
 from chain import Chain
 from play import (
     BAD,
+    CLIENT,
     DEFLATE,
     Ending,
     carries,
@@ -15,24 +16,32 @@ from play import (
     messages,
     silence,
 )
-from transcript import Transcript
+from support.peers import Pair
+from transcript import Transcript, seen
 
 RESTART_MAX_S = 90
 SECOND_S = 4
+GRACE_S = 5.5
+"""How long a client that was blocked may go on before the proxy is made to cut it off, and a little more."""
 
-# The proxy never writes the close frame of a client's verdict: it writes an HTTP error and cuts off both sides.
-BLOCKED = {
-    "to_server": Ending("cut off", "HTTP in the WebSocket"),
-    "to_client": Ending("cut off", "close 1008"),
-}
+CLOSED = Ending("close 1008", "close 1008")
+IN_USE, NOT_THE_PROXYS = "X-Request-Id: ccF9ysBDDXr", "X-Request-Id: mine"
 
 
 def run(folder: Path, transcript: Transcript) -> None:
     with Chain("agent", folder / "main") as chain:
         quiet, opened = chain.open(), time.monotonic()
-        for direction, ending in BLOCKED.items():
+        for direction in ("to_server", "to_client"):
             # What came before the last fragment has left already.
-            messages(chain, transcript, direction, ending, dropped_in_fragments=("[]", ending))
+            messages(
+                chain,
+                transcript,
+                direction,
+                blocked=CLOSED,
+                dropped_in_fragments=("[]", CLOSED),
+                end=lambda *arguments: _ends(chain, *arguments),
+            )
+        _silent_server(chain, transcript)
         control_frames(chain, transcript)
         foreign_origin(chain, transcript)
         _compression(chain, transcript)
@@ -42,6 +51,34 @@ def run(folder: Path, transcript: Transcript) -> None:
         _restart(chain, transcript)
         _second(chain, transcript)
     _pushed(folder, transcript)
+
+
+def _ends(chain: Chain, pair: Pair, direction: str, wire: bytes) -> str:
+    """The client is told when the server speaks next: the proxy has no close frame for what a client sent."""
+    inspector = chain.inspector
+    verdicts = len(inspector.wait_verdicts(0))
+    sender, _ = pair.ends(direction)
+    sender.queue(wire)
+    pair.exchange(until=lambda: not sender.outbox)
+    inspector.wait_verdicts(verdicts + 1)
+    if direction == "to_server":
+        pair.server.queue(pair.server.framer.text("answer"))
+    pair.exchange()
+    return seen(pair)
+
+
+def _silent_server(chain: Chain, transcript: Transcript) -> None:
+    def goes_on() -> str:
+        pair = chain.open()
+        pair.client.queue(CLIENT.text(BAD))
+        pair.exchange(until=lambda: pair.client.heard.ended, timeout=GRACE_S)
+        return ends(pair, "to_server", CLIENT.text("more"))
+
+    transcript.compare(
+        "a client that goes on sending to a silent server is cut off",
+        "server [] cut off; client [] HTTP in the WebSocket",
+        goes_on,
+    )
 
 
 def _compression(chain: Chain, transcript: Transcript) -> None:
@@ -60,11 +97,15 @@ def _compression(chain: Chain, transcript: Transcript) -> None:
 
 def _same_id(chain: Chain, transcript: Transcript) -> None:
     def second() -> str:
-        first = chain.open("X-Request-Id: same")
-        status = chain.status("X-Request-Id: same")
-        return f"HTTP {status}; first: {carries(first, 'to_server', b'mine')}"
+        first = chain.open(IN_USE)
+        return f"HTTP {chain.status(IN_USE)}; the first: {carries(first, 'to_server', b'mine')}"
 
-    transcript.compare("an X-Request-Id that is in use", "HTTP 409; first: server [mine] open; client [] open", second)
+    transcript.compare(
+        "an X-Request-Id that is in use", "HTTP 409; the first: server [mine] open; client [] open", second
+    )
+    transcript.compare(
+        "an X-Request-Id that no proxy makes", "HTTP 400", lambda: f"HTTP {chain.status(NOT_THE_PROXYS)}"
+    )
 
 
 def _hidden(chain: Chain, transcript: Transcript) -> None:
@@ -92,7 +133,7 @@ def _restart(chain: Chain, transcript: Transcript) -> None:
             time.sleep(0.05)
         transcript.measured("stop to ready", f"{started - stopped:.2f} s")
         transcript.measured("stop to the first upgrade that passes", f"{time.monotonic() - stopped:.2f} s")
-        return f"HTTP {away} while it is away; one that was open: {ends(held, 'to_server', lambda f: f.text('hello'))}"
+        return f"HTTP {away} while it is away; one that was open: {ends(held, 'to_server', CLIENT.text('hello'))}"
 
     transcript.compare(
         "a restart of the inspector",

@@ -6,6 +6,7 @@ from pathlib import Path
 from chain import Chain
 from play import (
     BAD,
+    CLIENT,
     DEFLATE,
     OPEN,
     Ending,
@@ -27,7 +28,7 @@ def run(folder: Path, transcript: Transcript) -> None:
     with Chain("inline", folder) as chain:
         quiet, opened = chain.open(), time.monotonic()
         for direction in ("to_server", "to_client"):
-            messages(chain, transcript, direction, CLOSED, dropped_in_fragments=("[after]", OPEN))
+            messages(chain, transcript, direction, blocked=CLOSED, dropped_in_fragments=("[after]", OPEN), end=ends)
         control_frames(chain, transcript)
         foreign_origin(chain, transcript)
         _same_id(chain, transcript)
@@ -40,7 +41,7 @@ def run(folder: Path, transcript: Transcript) -> None:
 def _same_id(chain: Chain, transcript: Transcript) -> None:
     def same_id() -> str:
         first, second = (chain.open("X-Request-Id: same") for _ in range(2))
-        ends(second, "to_server", lambda framer: framer.text(BAD))
+        ends(second, "to_server", CLIENT.text(BAD))
         carries(first, "to_server", b"mine")
         return f"{seen(first)} / {seen(second)}"
 
@@ -70,7 +71,7 @@ def _compression(chain: Chain, transcript: Transcript) -> None:
         lambda: ends(
             chain.open(DEFLATE),
             "to_server",
-            lambda framer: framer.text(deflated(b"good"), rsv=RSV1) + framer.text(deflated(BAD), rsv=RSV1),
+            CLIENT.text(deflated(b"good"), rsv=RSV1) + CLIENT.text(deflated(BAD), rsv=RSV1),
         ),
     )
 
@@ -79,12 +80,12 @@ def _hidden_from_an_agent(chain: Chain, transcript: Transcript) -> None:
     transcript.compare(
         "a compressed frame that nobody agreed on",
         "server [] close 1002; client [] close 1002",
-        lambda: ends(chain.open(), "to_server", lambda framer: framer.text(deflated(BAD), rsv=RSV1)),
+        lambda: ends(chain.open(), "to_server", CLIENT.text(deflated(BAD), rsv=RSV1)),
     )
     transcript.compare(
         "a blocked pattern at the end of a frame of 2 MiB",
         "server [] close 1008; client [] close 1008",
-        lambda: ends(chain.open(), "to_server", lambda framer: framer.text(b"a" * (2 << 20) + BAD)),
+        lambda: ends(chain.open(), "to_server", CLIENT.text(b"a" * (2 << 20) + BAD)),
     )
     transcript.compare(
         "a good message of 2 MiB",

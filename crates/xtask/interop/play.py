@@ -2,15 +2,17 @@
 
 import time
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from chain import Chain
 from support.peers import Pair
-from support.wire import BINARY, TEXT
+from support.wire import BINARY, TEXT, Framer
 from transcript import Transcript, seen
 
 BAD = b"exec(1)"
 DROPPED = b"card 4111"
+CLIENT = Framer(masked=True)
 DEFLATE = "Sec-WebSocket-Extensions: permessage-deflate"
 
 SILENT_S = 65
@@ -33,8 +35,15 @@ OPEN = Ending("open", "open")
 
 
 def messages(
-    chain: Chain, transcript: Transcript, direction: str, blocked: Ending, dropped_in_fragments: tuple[str, Ending]
+    chain: Chain,
+    transcript: Transcript,
+    direction: str,
+    *,
+    blocked: Ending,
+    dropped_in_fragments: tuple[str, Ending],
+    end: Callable[[Pair, str, bytes], str],
 ) -> None:
+    """`end` sends the sender's frames, which end the WebSocket, and tells how it ended; see `ends`."""
     receiver = "server" if direction == "to_server" else "client"
     transcript.compare(
         f"{direction}: a message passes",
@@ -45,27 +54,31 @@ def messages(
     def good_then_bad() -> str:
         pair = chain.open()
         carries(pair, direction, b"good")
-        return ends(pair, direction, lambda framer: framer.text(BAD) + framer.text("late"))
+        framer = pair.ends(direction)[0].framer
+        return end(pair, direction, framer.text(BAD) + framer.text("late"))
 
     transcript.compare(f"{direction}: a blocked pattern ends it", blocked.expected(receiver, "[good]"), good_then_bad)
     transcript.compare(
         f"{direction}: the pattern split over three frames, with a ping between them",
         blocked.expected(receiver, "[] ping p"),
-        lambda: _split(chain.open(), direction),
+        lambda: _split(chain.open(), direction, end),
     )
     transcript.compare(
         f"{direction}: a pattern that drops, and a message after it",
         OPEN.expected(receiver, "[after]"),
-        lambda: carries(chain.open(), direction, b"after", before=lambda framer: framer.text(DROPPED)),
+        lambda: _drops(chain.open(), direction),
     )
     heard, ending = dropped_in_fragments
-    transcript.compare(
-        f"{direction}: the same in fragments",
-        ending.expected(receiver, heard),
-        lambda: carries(
-            chain.open(), direction, b"after", before=lambda framer: framer.fragments(BINARY, [b"card", b" 41", b"11"])
-        ),
-    )
+
+    def in_fragments() -> str:
+        pair = chain.open()
+        framer = pair.ends(direction)[0].framer
+        wire = framer.fragments(BINARY, [b"card", b" 41", b"11"])
+        if ending == OPEN:
+            return carries(pair, direction, b"after", before=wire)
+        return end(pair, direction, wire + framer.text("after"))
+
+    transcript.compare(f"{direction}: the same in fragments", ending.expected(receiver, heard), in_fragments)
 
 
 def control_frames(chain: Chain, transcript: Transcript) -> None:
@@ -85,7 +98,7 @@ def control_frames(chain: Chain, transcript: Transcript) -> None:
     transcript.compare(
         "a client's close arrives and is answered",
         "server [] close 4001; client [] close 4001",
-        lambda: ends(chain.open(), "to_server", lambda framer: framer.close(4001, b"bye")),
+        lambda: ends(chain.open(), "to_server", CLIENT.close(4001, b"bye")),
     )
 
 
@@ -107,19 +120,19 @@ def silence(transcript: Transcript, quiet: Pair, opened: float) -> None:
     transcript.compare(f"a WebSocket that was silent for {SILENT_S} s", "server [] open; client [awake] open", awake)
 
 
-def carries(pair: Pair, direction: str, payload: bytes, before=lambda framer: b"") -> str:
-    """Sends a message after `before`, waits until it arrives."""
+def carries(pair: Pair, direction: str, payload: bytes, before: bytes = b"") -> str:
+    """Sends a message after the frames of `before`, waits until it arrives."""
     sender, receiver = pair.ends(direction)
-    sender.queue(before(sender.framer) + sender.framer.text(payload))
-    both_ended = lambda: pair.client.heard.ended and pair.server.heard.ended
-    pair.exchange(until=lambda: receiver.heard.payloads[-1:] == [payload] or both_ended())
+    sender.queue(before + sender.framer.text(payload))
+    pair.exchange(
+        until=lambda: receiver.heard.payloads[-1:] == [payload] or (pair.client.heard.ended and pair.server.heard.ended)
+    )
     return seen(pair)
 
 
-def ends(pair: Pair, direction: str, wire) -> str:
-    """Sends frames that are to end the session, waits until both sides have ended."""
-    sender, _ = pair.ends(direction)
-    sender.queue(wire(sender.framer))
+def ends(pair: Pair, direction: str, wire: bytes) -> str:
+    """Sends frames that are to end the WebSocket, waits until both sides have ended."""
+    pair.ends(direction)[0].queue(wire)
     pair.exchange()
     return seen(pair)
 
@@ -130,9 +143,14 @@ def deflated(payload: bytes) -> bytes:
     return (deflate.compress(payload) + deflate.flush(zlib.Z_SYNC_FLUSH))[:-4]
 
 
-def _split(pair: Pair, direction: str) -> str:
-    """Each frame arrives before the next is sent, so that the last one is read alone."""
+def _drops(pair: Pair, direction: str) -> str:
+    return carries(pair, direction, b"after", before=pair.ends(direction)[0].framer.text(DROPPED))
+
+
+def _split(pair: Pair, direction: str, end: Callable[[Pair, str, bytes], str]) -> str:
+    """The first frames arrive before the last are sent."""
     sender, receiver = pair.ends(direction)
-    sender.queue(sender.framer.frame(TEXT, b"ex", fin=False) + sender.framer.ping(b"p"))
+    framer = sender.framer
+    sender.queue(framer.frame(TEXT, b"ex", fin=False) + framer.ping(b"p"))
     pair.exchange(until=lambda: receiver.heard.pings)
-    return ends(pair, direction, lambda framer: framer.more(b"e", fin=False) + framer.more(b"c(1)", fin=True))
+    return end(pair, direction, framer.more(b"e", fin=False) + framer.more(b"c(1)", fin=True))
