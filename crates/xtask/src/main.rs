@@ -5,6 +5,7 @@ mod bench;
 mod conformance;
 mod demo;
 mod fuzz;
+mod interop;
 mod run;
 mod setup;
 mod sim;
@@ -50,6 +51,8 @@ enum Command {
     },
     /// Run the Autobahn test suite through the inspector, towards clients and towards servers, and compare with what is expected
     Conformance(conformance::Options),
+    /// Run a real Zentinel with the configurations of config/sentinel, and compare what happens with what is expected
+    Interop(interop::Options),
     /// Measure: `relay` beside HAProxy, `stages` of the pipeline, `idle` connections
     Bench {
         #[arg(value_enum, default_value_t = bench::What::Relay)]
@@ -65,6 +68,7 @@ fn main() -> ExitCode {
         Command::Fuzz { minutes, target } => fuzz::fuzz(minutes * 60, target.as_deref()),
         Command::Sim { seed, count } => sim::sim(seed, count),
         Command::Conformance(options) => conformance::conformance(&options),
+        Command::Interop(options) => interop::interop(&options),
         Command::Bench { what } => bench::bench(what),
     };
     match result {

@@ -16,16 +16,26 @@ const BUILD: [Need; 4] = [
     Need { probe: ("pkg-config", &["--exists", "libhs"]), packages: &["libhyperscan-dev", "pkg-config"] },
 ];
 
+const PYTHON: Need =
+    Need { probe: ("python3", &["-c", "import venv, ensurepip"]), packages: &["python3-venv"] };
+
 const TEST: [Need; 5] = [
     // libFuzzer is C++.
     Need { probe: ("c++", &["--version"]), packages: &["g++"] },
-    Need { probe: ("python3", &["-c", "import venv, ensurepip"]), packages: &["python3-venv"] },
+    PYTHON,
     Need { probe: ("node", &["--version"]), packages: &["nodejs"] },
     Need { probe: ("npm", &["--version"]), packages: &["npm"] },
     Need { probe: ("ps", &["--version"]), packages: &["procps"] },
 ];
 
 const BENCH: [Need; 1] = [Need { probe: ("haproxy", &["-v"]), packages: &["haproxy"] }];
+
+/// What a build of Zentinel needs.
+const PROXY: [Need; 3] = [
+    Need { probe: ("c++", &["--version"]), packages: &["g++"] },
+    Need { probe: ("cmake", &["--version"]), packages: &["cmake"] },
+    Need { probe: ("protoc", &["--version"]), packages: &["protobuf-compiler"] },
+];
 
 /// What a build needs.
 pub(crate) fn for_build() -> Result {
@@ -40,6 +50,12 @@ pub(crate) fn for_tests() -> Result {
 /// What a build and the comparison with other relays need.
 pub(crate) fn for_bench() -> Result {
     install(BUILD.iter().chain(&BENCH))
+}
+
+/// What a build and the tests with a real Zentinel need, and what building that needs.
+pub(crate) fn for_interop(build_proxy: bool) -> Result {
+    let proxy = if build_proxy { &PROXY[..] } else { &[] };
+    install(BUILD.iter().chain([&PYTHON]).chain(proxy))
 }
 
 fn install<'a>(needs: impl Iterator<Item = &'a Need>) -> Result {

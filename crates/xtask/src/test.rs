@@ -1,5 +1,7 @@
 //! `cargo xtask test`: everything that can fail.
 
+use std::path::PathBuf;
+
 use crate::{
     conformance,
     demo::build_release,
@@ -28,17 +30,23 @@ pub(crate) fn test() -> Result {
 /// Real clients and servers, in Python and Node, against the binary that a user would run.
 fn end_to_end() -> Result {
     let suite = root().join("crates/appliance/tests/e2e");
-    let venv = target().join("e2e-venv");
-    if !venv.join("bin/python").exists() {
-        run(command("python3").args(["-m", "venv"]).arg(&venv))?;
-    }
-    let python = venv.join("bin/python");
-    run(command(&python)
-        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"])
-        .arg(suite.join("requirements.txt")))?;
+    let python = python()?;
     run(command("npm").args(["install", "--no-audit", "--no-fund", "--silent"]).current_dir(&suite))?;
     run(command(&python)
         .args(["-m", "pytest", "-q"])
         .arg(&suite)
         .env("WSI_BINARY", target().join("release/websocket-inspector")))
+}
+
+/// An interpreter with what the end-to-end tests need.
+pub(crate) fn python() -> Result<PathBuf> {
+    let venv = target().join("e2e-venv");
+    let python = venv.join("bin/python");
+    if !python.exists() {
+        run(command("python3").args(["-m", "venv"]).arg(&venv))?;
+    }
+    run(command(&python)
+        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"])
+        .arg(root().join("crates/appliance/tests/e2e/requirements.txt")))?;
+    Ok(python)
 }
