@@ -8,6 +8,7 @@ mod demo;
 mod doctor;
 mod plan;
 mod report;
+mod selftest;
 mod signals;
 
 use std::process::ExitCode;
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
         Command::Check { config } => check::check(&config),
         Command::Demo { once } => demo::demo(once),
         Command::Doctor { config } => doctor::doctor(config.as_deref()),
+        Command::Selftest(options) => selftest::selftest(&options),
     };
     match result {
         Ok(code) => code,
