@@ -188,7 +188,10 @@ mod tests {
         assert_eq!(content(&framer.frame(TEXT, b"the token")), Some(b"the token".to_vec()));
         assert_eq!(content(&framer.close(1000, b"fine")), None);
         assert_eq!(content(&framer.close(1000, b"token")), Some(b"token".to_vec()));
-        assert_eq!(content(&[framer.close(1000, b""), framer.text(b"late")].concat()), Some(b"late".to_vec()));
+        assert_eq!(
+            content(&[framer.close(1000, b""), framer.text(b"late")].concat()),
+            Some(b"late".to_vec())
+        );
         assert_eq!(content(b"\xff"), Some(b"\xff".to_vec()));
     }
 }

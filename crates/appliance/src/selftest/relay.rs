@@ -9,8 +9,8 @@ use std::{
 
 use wsi_config::policy::{Action, Direction, PolicyId, Route, UpstreamId};
 use wsi_inspect::{
-    Context, Engine, Event, EventSink, Outcome, Place, RequestStep, ResponseStep, Role, Session,
-    Transmit, Upgrade, Worker,
+    Context, Engine, Event, EventSink, Outcome, Place, RequestStep, ResponseStep, Role, Session, Transmit,
+    Upgrade, Worker,
 };
 
 /// A relay under test. One connection at a time; opening one forgets the last.
@@ -55,6 +55,11 @@ pub(super) struct Told {
 }
 
 impl Told {
+    /// A limit of shape or size, whatever is in the message.
+    pub fn is_limit(&self) -> bool {
+        self.rule.starts_with("limits/") || self.rule.ends_with("/max-message-size")
+    }
+
     pub fn closes(&self) -> bool {
         matches!(self.outcome, Outcome::Message(Action::Close(_)))
     }
@@ -153,7 +158,11 @@ impl Inspected {
     fn with(&mut self, act: impl FnOnce(&mut Session, &mut [Vec<u8>; 2], &mut Context<'_, Sink>)) {
         let Some(session) = &mut self.session else { return };
         let now_ns = self.now_ns.get();
-        act(session, &mut self.heard, &mut Context { now_ns, worker: &mut self.worker, sink: &mut self.sink });
+        act(
+            session,
+            &mut self.heard,
+            &mut Context { now_ns, worker: &mut self.worker, sink: &mut self.sink },
+        );
         for (role, direction) in [(Role::Client, Direction::ToClient), (Role::Server, Direction::ToServer)] {
             if let Some(frame) = session.poll_close(role, &mut self.worker) {
                 self.heard[direction.index()].extend(frame.bytes());

@@ -30,13 +30,7 @@ impl Report {
             .iter()
             .map(|(words, (tried, passed))| format!("{words}; {passed} of {tried} pass"));
         let not_claimed = suite.not_claimed.into_iter().chain(encodings).collect();
-        Self {
-            name: policy.name.clone(),
-            mode: policy.mode,
-            findings,
-            not_claimed,
-            untried: suite.untried,
-        }
+        Self { name: policy.name.clone(), mode: policy.mode, findings, not_claimed, untried: suite.untried }
     }
 
     pub fn holds(&self) -> bool {
@@ -66,7 +60,8 @@ impl Report {
                 how(row)
             );
             if verbose {
-                let own = self.findings.log.iter().filter(|each| (each.class, each.group) == (*class, *group));
+                let own =
+                    self.findings.log.iter().filter(|each| (each.class, each.group) == (*class, *group));
                 own.for_each(|detail| {
                     let _ = writeln!(out, "      {}, {}: {}", detail.name, detail.way, end(&detail.outcome));
                 });

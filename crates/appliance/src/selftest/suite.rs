@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use wsi_config::policy::{
-    Action, Compression, ContentFilter, Direction, Directions, Limits, MessageTypes, Mode, Policy, Validation,
+    Action, Compression, ContentFilter, Direction, Directions, Limits, MessageTypes, Mode, Policy, RateLimit,
+    Validation,
 };
 use wsi_inspect::Engine;
 
@@ -14,7 +15,7 @@ use super::{
     },
     frames::{BINARY, FIN, Framer, TEXT},
     handshake::{self, Offer},
-    relay::{Inspected, Relay},
+    relay::{Inspected, Relay, Told},
     sample::{Sample, Samples},
     trial::{Claim, Variant},
 };
@@ -102,12 +103,15 @@ impl Suite {
     fn add_filter(&mut self, policy: &Policy, filter: &ContentFilter, bare: &Policy) -> Result<(), String> {
         let alone = Policy { content_filters: vec![filter.clone()], ..bare.clone() };
         let place = self.place(&alone)?;
-        let mut oracle = Inspected::new(Arc::clone(&self.engines[place]))?;
+        let mut oracle = Oracle::new(self, place, &filter.name)?;
         let claim_of = |rule: &str| Claim { rule: rule.to_owned(), action: action(policy, filter.action) };
         self.add_directions_without(&filter.name, filter.directions);
-        self.add_encodings_without(filter);
+        if filter.patterns.is_empty() && filter.rule_sets.is_empty() {
+            self.not_claimed
+                .push(format!("{}: any content: it has no patterns and no rule sets", filter.name));
+        }
         for direction in claimed(filter.directions) {
-            let stops = &mut |token: &[u8]| stops(&mut oracle, &self.offer, direction, TEXT, token);
+            let stops = &mut |token: &[u8]| oracle.stops(direction, TEXT, token);
             let samples = Samples::of(filter, stops);
             self.add_untried(samples.missing);
             for sample in &samples.found {
@@ -139,15 +143,13 @@ impl Suite {
         let alone =
             Policy { content_filters: Vec::new(), validations: vec![validation.clone()], ..bare.clone() };
         let place = self.place(&alone)?;
-        let mut oracle = Inspected::new(Arc::clone(&self.engines[place]))?;
+        let mut oracle = Oracle::new(self, place, &validation.name)?;
         let opcode = if validation.messages == MessageTypes::Binary { BINARY } else { TEXT };
-        let claim =
-            Claim { rule: validation.name.clone(), action: action(policy, validation.action) };
+        let claim = Claim { rule: validation.name.clone(), action: action(policy, validation.action) };
         self.add_directions_without(&validation.name, validation.directions);
         for direction in claimed(validation.directions) {
-            let refused = DOCUMENTS.into_iter().find(|document| {
-                stops(&mut oracle, &self.offer, direction, opcode, document.as_bytes())
-            });
+            let refused =
+                DOCUMENTS.into_iter().find(|document| oracle.stops(direction, opcode, document.as_bytes()));
             if refused.is_none() {
                 let documents = DOCUMENTS.join("  ");
                 let name = &validation.name;
@@ -161,9 +163,11 @@ impl Suite {
             };
             let deep = "[".repeat(policy.limits.json_depth_max as usize + 1);
             let deep = deep.clone() + &deep.replace('[', "]");
-            let broken = NO_DOCUMENTS.iter().copied().chain([deep.as_str()]).filter(|document| {
-                document.len() as u64 <= bounds.message_size_max
-            });
+            let broken = NO_DOCUMENTS
+                .iter()
+                .copied()
+                .chain([deep.as_str()])
+                .filter(|document| document.len() as u64 <= bounds.message_size_max);
             // One in every way, the others as they are.
             let whole = broken.flat_map(|token| of(token).into_iter().take(1));
             let variants = refused.map(of).into_iter().flatten().chain(whole).collect();
@@ -174,7 +178,7 @@ impl Suite {
 
     fn add_rates(&mut self, policy: &Policy, bare: &Policy) -> Result<(), String> {
         for limit in &policy.rate_limits {
-            let told = wsi_config::policy::RateLimit { action: action(policy, limit.action), ..limit.clone() };
+            let told = RateLimit { action: action(policy, limit.action), ..limit.clone() };
             let alone =
                 Policy { content_filters: Vec::new(), rate_limits: vec![limit.clone()], ..bare.clone() };
             let place = self.place(&alone)?;
@@ -223,13 +227,6 @@ impl Suite {
         }
     }
 
-    fn add_encodings_without(&mut self, filter: &ContentFilter) {
-        let has_no_content = filter.patterns.is_empty() && filter.rule_sets.is_empty();
-        if has_no_content {
-            self.untried.push(format!("{}: nothing of content, only a size", filter.name));
-        }
-    }
-
     fn place(&mut self, policy: &Policy) -> Result<Place, String> {
         self.engines.push(compile(policy)?);
         Ok(self.engines.len() - 1)
@@ -260,10 +257,10 @@ fn unfit(subject: Subject<'_>) -> Vec<String> {
         lines.push(format!("{rule}: behind 70,000 bytes, because no message or frame may be so large"));
     }
     if subject.sample.filler.is_none() {
-        lines.push(format!("{rule}: with anything around it, because it does not match there"));
+        lines.push(format!("{rule}: with anything around it, where it does not match or fit"));
     }
     if !subject.sample.in_json {
-        lines.push(format!("{rule}: within JSON, because it does not match there"));
+        lines.push(format!("{rule}: within JSON, where it does not match or fit"));
     }
     lines
 }
@@ -300,15 +297,23 @@ fn claimed(directions: Directions) -> impl Iterator<Item = Direction> {
     Direction::BOTH.into_iter().filter(move |direction| directions.contains(*direction))
 }
 
-/// Whether the product has something to say of a plain message.
-fn stops(
-    relay: &mut Inspected,
-    offer: &Offer,
-    direction: Direction,
-    opcode: u8,
-    payload: &[u8],
-) -> bool {
-    relay.upgrade(&[&handshake::request(offer)], &handshake::answer);
-    relay.read(direction, &Framer::new(direction).frame(FIN | opcode, payload));
-    !relay.verdicts().is_empty()
+/// The product under one rule alone, asked what that rule has to say of plain messages.
+struct Oracle<'a> {
+    relay: Inspected,
+    request: Vec<u8>,
+    rule: &'a str,
+}
+
+impl<'a> Oracle<'a> {
+    fn new(suite: &Suite, place: Place, rule: &'a str) -> Result<Self, String> {
+        let relay = Inspected::new(Arc::clone(&suite.engines[place]))?;
+        Ok(Self { relay, request: handshake::request(&suite.offer), rule })
+    }
+
+    fn stops(&mut self, direction: Direction, opcode: u8, payload: &[u8]) -> bool {
+        self.relay.upgrade(&[&self.request], &handshake::answer);
+        self.relay.read(direction, &Framer::new(direction).frame(FIN | opcode, payload));
+        let is_own = |told: &Told| told.rule.starts_with(self.rule) && !told.is_limit();
+        self.relay.verdicts().iter().any(is_own)
+    }
 }

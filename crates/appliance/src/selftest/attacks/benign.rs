@@ -63,7 +63,14 @@ pub(in crate::selftest) fn all(direction: Direction, bounds: Bounds) -> Vec<Vari
     }
     let pong = (PONG, b"unasked".to_vec());
     let wire = framer.frame(FIN | PONG, &pong.1);
-    variants.push(passes(direction, "control frames", "a pong that nobody asked for", wire, vec![], vec![pong]));
+    variants.push(passes(
+        direction,
+        "control frames",
+        "a pong that nobody asked for",
+        wire,
+        vec![],
+        vec![pong],
+    ));
     variants
 }
 

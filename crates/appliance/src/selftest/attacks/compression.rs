@@ -25,10 +25,15 @@ pub(in crate::selftest) fn of(subject: Subject<'_>, opcode: u8) -> Vec<Variant> 
     {
         let payload = message(blocks, token);
         variants.push(subject.compressed("kinds of blocks", name, whole(&payload)));
-        let (last, behind) = (Stream::new(blocks).final_message(token), [&b"\x03\x00"[..], &payload].concat());
+        let (last, behind) =
+            (Stream::new(blocks).final_message(token), [&b"\x03\x00"[..], &payload].concat());
         let open = [&last[..], b"\x00"].concat();
         variants.push(subject.compressed("final blocks", format!("{name}, the last"), whole(&last)));
-        variants.push(subject.compressed("final blocks", format!("{name}, and a byte after it"), whole(&open)));
+        variants.push(subject.compressed(
+            "final blocks",
+            format!("{name}, and a byte after it"),
+            whole(&open),
+        ));
         variants.push(subject.compressed("final blocks", format!("{name}, behind the last"), whole(&behind)));
     }
     let payload = message(Blocks::Fixed, token);
@@ -56,8 +61,7 @@ pub(in crate::selftest) fn of(subject: Subject<'_>, opcode: u8) -> Vec<Variant> 
 fn takeover(subject: Subject<'_>, first: u8) -> Vec<Variant> {
     let (framer, token) = (subject.framer(), &subject.sample.token[..]);
     let mut stream = Stream::with_references();
-    let wire: Vec<u8> =
-        (0..3).flat_map(|_| framer.frame(FIN | first, &stream.message(token))).collect();
+    let wire: Vec<u8> = (0..3).flat_map(|_| framer.frame(FIN | first, &stream.message(token))).collect();
     let name = match subject.claim.action {
         Action::Drop => "references to a dropped message",
         _ => "references to a message before",
@@ -85,11 +89,16 @@ pub(in crate::selftest) fn faults(direction: Direction, bounds: Bounds) -> Vec<V
         fault.variant("no stream", &[1007], framer.frame(FIN | RSV1 | TEXT, b"<script> hello")),
         fault.variant("a block of no kind", &[1007], framer.frame(FIN | RSV1 | TEXT, b"\x06")),
         fault.variant("half a stream", &[1007], framer.frame(FIN | RSV1 | BINARY, &half[..half.len() / 2])),
-        fault.variant("a reference to before the stream", &[1007], framer.frame(FIN | RSV1 | TEXT, b"\x03\x02\x00")),
+        fault.variant(
+            "a reference to before the stream",
+            &[1007],
+            framer.frame(FIN | RSV1 | TEXT, b"\x03\x02\x00"),
+        ),
         fault.variant(
             "the bit on a continuation",
             &[1002],
-            [framer.frame(RSV1 | TEXT, &good[..1]), framer.frame(FIN | RSV1 | CONTINUATION, &good[1..])].concat(),
+            [framer.frame(RSV1 | TEXT, &good[..1]), framer.frame(FIN | RSV1 | CONTINUATION, &good[1..])]
+                .concat(),
         ),
         fault.variant("the bit on a ping", &[1002], framer.frame(FIN | RSV1 | PING, &good)),
         fault.variant("not UTF-8", &[1007], {

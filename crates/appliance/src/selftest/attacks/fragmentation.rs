@@ -44,9 +44,7 @@ pub(in crate::selftest) fn behind_filler(subject: Subject<'_>) -> Vec<Variant> {
         return Vec::new();
     };
     let payload = [&vec![filler; FILLER_SIZE][..], token].concat();
-    let variant = |name: &str, wire| {
-        subject.variant(Class::Fragmentation, "behind 70,000 bytes", name, wire)
-    };
+    let variant = |name: &str, wire| subject.variant(Class::Fragmentation, "behind 70,000 bytes", name, wire);
     let (head, half) = (&payload[..FILLER_SIZE], token.len() / 2);
     // The token lies across the end of the first 64 KiB.
     let across = &payload[FILLER_SIZE - (65_536 - half)..];

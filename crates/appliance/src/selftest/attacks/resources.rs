@@ -52,7 +52,13 @@ fn messages(limit: &RateLimit, rate: Rate, direction: Direction) -> Vec<Variant>
     ];
     if (over * FRAGMENTS) as u64 <= FRAMES_MAX && limit.bytes.is_none() {
         let fragmented = framer.fragments(TEXT, &[b"x" as &[u8]; FRAGMENTS]);
-        variants.push(burst(limit, direction, "of messages in 100 fragments", count, fragmented.repeat(over)));
+        variants.push(burst(
+            limit,
+            direction,
+            "of messages in 100 fragments",
+            count,
+            fragmented.repeat(over),
+        ));
     }
     variants
 }

@@ -3,7 +3,7 @@
 use wsi_config::policy::{Compression, Mode, Policy};
 
 use crate::selftest::{
-    frames::{Framer, FIN, TEXT},
+    frames::{FIN, Framer, TEXT},
     handshake::{self, KEY, Offer},
     relay::{Answer, Relay},
     trial::Outcome,
@@ -159,21 +159,29 @@ fn oversize(offer: &Offer) -> Vec<(&'static str, Vec<u8>)> {
 type Spoil = fn(Vec<String>) -> Vec<String>;
 
 const ANSWERS: [(&str, Spoil); 17] = [
-    ("a wrong accept", |lines| replace(&lines, "Sec-WebSocket-Accept", "Sec-WebSocket-Accept: AAAAAAAAAAAAAAAAAAAAAAAAAAA=")),
-    ("an accept of no key", |lines| replace(&lines, "Sec-WebSocket-Accept", "Sec-WebSocket-Accept: 2jmj7l5rSw0yVb/vlWAYkK/YBwk=")),
+    ("a wrong accept", |lines| {
+        replace(&lines, "Sec-WebSocket-Accept", "Sec-WebSocket-Accept: AAAAAAAAAAAAAAAAAAAAAAAAAAA=")
+    }),
+    ("an accept of no key", |lines| {
+        replace(&lines, "Sec-WebSocket-Accept", "Sec-WebSocket-Accept: 2jmj7l5rSw0yVb/vlWAYkK/YBwk=")
+    }),
     ("no accept", |lines| replace(&lines, "Sec-WebSocket-Accept", "")),
     ("two accepts", |lines| with(lines, "Sec-WebSocket-Accept: AAAAAAAAAAAAAAAAAAAAAAAAAAA=")),
     ("no upgrade", |lines| replace(&lines, "Upgrade", "")),
     ("no connection", |lines| replace(&lines, "Connection", "")),
     ("upgrade to something else", |lines| replace(&lines, "Upgrade", "Upgrade: h2c")),
     ("an extension that nobody offered", |lines| with(lines, "Sec-WebSocket-Extensions: x-rot13")),
-    ("a compression that nobody knows", |lines| with(lines, "Sec-WebSocket-Extensions: x-webkit-deflate-frame")),
+    ("a compression that nobody knows", |lines| {
+        with(lines, "Sec-WebSocket-Extensions: x-webkit-deflate-frame")
+    }),
     ("a subprotocol that nobody offered", |lines| with(lines, "Sec-WebSocket-Protocol: admin")),
     ("HTTP/1.0", |lines| replace(&lines, "HTTP/1.1", "HTTP/1.0 101 Switching Protocols")),
     ("a folded line", |lines| with(lines, "X-A: b\r\n c")),
     ("a bare LF", |lines| with(lines, "X-A: b\nX-B: c")),
     ("a body", |lines| with(lines, "Content-Length: 5")),
-    ("200 and frames behind it", |_| vec!["HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n\u{1}\u{5}frame".to_owned()]),
+    ("200 and frames behind it", |_| {
+        vec!["HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n\u{1}\u{5}frame".to_owned()]
+    }),
     ("no HTTP", |_| vec!["220 mail.example.com ESMTP".to_owned()]),
     ("an endless head", |lines| with(lines, &"X-A: b\r\n".repeat(20_000))),
 ];
@@ -266,7 +274,8 @@ pub(in crate::selftest) fn two_origins(policy: &Policy) -> Vec<Upgrade> {
 
 /// An offer of compression is not passed on under a policy that strips it, and a token in a query is not told to the audit.
 pub(in crate::selftest) fn quiet(policy: &Policy, relay: &mut dyn Relay) -> Vec<(&'static str, Outcome)> {
-    let offer = Offer { compression: policy.handshake.compression != Compression::Refuse, ..Offer::new(policy) };
+    let offer =
+        Offer { compression: policy.handshake.compression != Compression::Refuse, ..Offer::new(policy) };
     let lines = replace(&handshake::lines(&offer), "GET", "GET /selftest?token=secret HTTP/1.1");
     let answer = relay.upgrade(&[&handshake::head(&lines)], &handshake::answer);
     let upstream = answer.upstream.unwrap_or_default();
