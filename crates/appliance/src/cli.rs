@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+use crate::selftest;
+
 /// Inspects WebSocket traffic, frame by frame and message by message, in both directions.
 #[derive(Debug, Parser)]
 #[command(name = "websocket-inspector", version, arg_required_else_help = true)]
@@ -38,4 +40,7 @@ pub(crate) enum Command {
         #[arg(short, long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
+    /// Attack the policies of a configuration, in process, and say what they stopped: exit code 0 if all, 1 if not, 2 and
+    /// every mistake if the configuration is not valid
+    Selftest(selftest::Options),
 }

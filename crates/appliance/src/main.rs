@@ -9,6 +9,7 @@ mod doctor;
 mod memory;
 mod plan;
 mod report;
+mod selftest;
 mod signals;
 
 use std::process::ExitCode;
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
         Command::Check { config } => check::check(&config),
         Command::Demo { once } => demo::demo(once),
         Command::Doctor { config } => doctor::doctor(config.as_deref()),
+        Command::Selftest(options) => selftest::selftest(&options),
     };
     match result {
         Ok(code) => code,

@@ -25,6 +25,9 @@ use wsi_policy::Ruleset;
 
 pub use crate::agent::KNOWN_RULE_SETS;
 pub use crate::diagnostics::{ConfigError, Mistake, Places, Warning};
+/// The rules that a configuration is read into.
+pub use wsi_policy as policy;
+
 pub use crate::settings::{
     Admin, Audit, Listener, Payload, Runtime, Server, Settings, Shards, TrustedProxy, Upstream,
 };

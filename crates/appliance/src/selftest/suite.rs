@@ -1,0 +1,319 @@
+//! Which attacks one policy is put to, and on which of its rules each is tried.
+
+use std::sync::Arc;
+
+use wsi_config::policy::{
+    Action, Compression, ContentFilter, Direction, Directions, Limits, MessageTypes, Mode, Policy, RateLimit,
+    Validation,
+};
+use wsi_inspect::Engine;
+
+use super::{
+    attacks::{
+        Bounds, Class, Subject, benign, binary, compression, encodings::Encoding, fragmentation, framing,
+        lifecycle, resources, text,
+    },
+    frames::{BINARY, FIN, Framer, TEXT},
+    handshake::{self, Offer},
+    relay::{Inspected, Relay, Told},
+    sample::{Sample, Samples},
+    trial::{Claim, Variant},
+};
+
+/// Documents that a schema may refuse.
+const DOCUMENTS: [&str; 5] = ["{}", "[]", "1", "\"x\"", "null"];
+/// What is no document for any schema.
+const NO_DOCUMENTS: [&str; 4] = ["{", r#"{"a":1,"a":2}"#, "{} {}", "{\"a\":1}x"];
+
+/// A place among the engines of a [`Suite`].
+pub(super) type Place = usize;
+
+/// All rules of the policy together: the first engine.
+pub(super) const WHOLE: Place = 0;
+
+/// The attacks on one policy.
+pub(super) struct Suite {
+    pub offer: Offer,
+    /// The policy as it is, and rules of it alone, so that one does not hide the gap of another.
+    pub engines: Vec<Arc<Engine>>,
+    pub trials: Vec<Trial>,
+    /// What the policy does not claim to stop, in words.
+    pub not_claimed: Vec<String>,
+    /// What could not be tried.
+    pub untried: Vec<String>,
+}
+
+/// An attack, and the engines that it is tried on.
+pub(super) struct Trial {
+    pub variant: Variant,
+    pub engines: Vec<Place>,
+    /// The policy says nothing of this: it is shown, and proves nothing. The words for it.
+    pub not_claimed: Option<String>,
+}
+
+impl Suite {
+    /// # Errors
+    /// A rule that can't be compiled.
+    pub fn of(policy: &Policy) -> Result<Self, String> {
+        let mut suite = Self {
+            offer: Offer::new(policy),
+            engines: vec![compile(policy)?],
+            trials: Vec::new(),
+            not_claimed: Vec::new(),
+            untried: Vec::new(),
+        };
+        suite.add_faults(policy);
+        let bare = bare(policy);
+        for filter in &policy.content_filters {
+            suite.add_filter(policy, filter, &bare)?;
+        }
+        for validation in &policy.validations {
+            suite.add_validation(policy, validation, &bare)?;
+        }
+        suite.add_rates(policy, &bare)?;
+        suite.add_benign(&bare)?;
+        Ok(suite)
+    }
+
+    fn add_faults(&mut self, policy: &Policy) {
+        let inspects = policy.handshake.compression == Compression::Inspect;
+        if !inspects {
+            let why = if policy.handshake.compression == Compression::Strip { "strip" } else { "refuse" };
+            self.not_claimed.push(format!(
+                "compressed messages: compression \"{why}\", so both legs speak plain frames and none can come"
+            ));
+        }
+        let half = Sample::neutral(b"half of a message");
+        for direction in Direction::BOTH {
+            let bounds = Bounds::of(policy, direction);
+            let mut variants = framing::faults(direction, bounds);
+            variants.extend(fragmentation::faults(direction, bounds));
+            variants.extend(text::faults(direction));
+            variants.extend(resources::floods(direction, bounds));
+            let claim = Claim { rule: "limits".into(), action: Action::Drop };
+            variants.extend(lifecycle::of(Subject { sample: &half, claim: &claim, direction, bounds }));
+            if inspects {
+                variants.extend(compression::faults(direction, bounds));
+                variants.extend(lifecycle::compressed(direction));
+            }
+            self.add(variants, &[WHOLE]);
+        }
+    }
+
+    fn add_filter(&mut self, policy: &Policy, filter: &ContentFilter, bare: &Policy) -> Result<(), String> {
+        let alone = Policy { content_filters: vec![filter.clone()], ..bare.clone() };
+        let place = self.place(&alone)?;
+        let mut oracle = Oracle::new(self, place, &filter.name)?;
+        let claim_of = |rule: &str| Claim { rule: rule.to_owned(), action: action(policy, filter.action) };
+        self.add_directions_without(&filter.name, filter.directions);
+        if filter.patterns.is_empty() && filter.rule_sets.is_empty() {
+            self.not_claimed
+                .push(format!("{}: any content: it has no patterns and no rule sets", filter.name));
+        }
+        for direction in claimed(filter.directions) {
+            let stops = &mut |token: &[u8]| oracle.stops(direction, TEXT, token);
+            let samples = Samples::of(filter, stops);
+            self.add_untried(samples.missing);
+            for sample in &samples.found {
+                let claim = claim_of(&sample.rule);
+                let bounds = Bounds::of(policy, direction);
+                let subject = Subject { sample, claim: &claim, direction, bounds };
+                self.add(content(policy, filter, subject), &[place, WHOLE]);
+                self.add_untried(unfit(subject));
+                for encoding in Encoding::ALL.into_iter().filter(|each| !each.is_claimed(filter)) {
+                    self.add_not_claimed(&filter.name, encoding, subject, place);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn add_not_claimed(&mut self, filter: &str, encoding: Encoding, subject: Subject<'_>, place: Place) {
+        let words = format!("{filter}: {}: normalize lacks \"{}\"", encoding.group(), encoding.name());
+        let trial = |variant| Trial { variant, engines: vec![place], not_claimed: Some(words.clone()) };
+        self.trials.extend(encoding.of(subject).into_iter().map(trial));
+    }
+
+    fn add_validation(
+        &mut self,
+        policy: &Policy,
+        validation: &Validation,
+        bare: &Policy,
+    ) -> Result<(), String> {
+        let alone =
+            Policy { content_filters: Vec::new(), validations: vec![validation.clone()], ..bare.clone() };
+        let place = self.place(&alone)?;
+        let mut oracle = Oracle::new(self, place, &validation.name)?;
+        let opcode = if validation.messages == MessageTypes::Binary { BINARY } else { TEXT };
+        let claim = Claim { rule: validation.name.clone(), action: action(policy, validation.action) };
+        self.add_directions_without(&validation.name, validation.directions);
+        for direction in claimed(validation.directions) {
+            let refused =
+                DOCUMENTS.into_iter().find(|document| oracle.stops(direction, opcode, document.as_bytes()));
+            if refused.is_none() {
+                let documents = DOCUMENTS.join("  ");
+                let name = &validation.name;
+                self.add_untried(vec![format!("{name}: no sample, the schema allows  {documents}")]);
+            }
+            let bounds = Bounds::of(policy, direction);
+            let of = |token: &str| {
+                let sample = Sample::neutral(token.as_bytes());
+                let subject = Subject { sample: &sample, claim: &claim, direction, bounds };
+                schema(policy, subject, opcode)
+            };
+            let deep = "[".repeat(policy.limits.json_depth_max as usize + 1);
+            let deep = deep.clone() + &deep.replace('[', "]");
+            let broken = NO_DOCUMENTS
+                .iter()
+                .copied()
+                .chain([deep.as_str()])
+                .filter(|document| document.len() as u64 <= bounds.message_size_max);
+            // One in every way, the others as they are.
+            let whole = broken.flat_map(|token| of(token).into_iter().take(1));
+            let variants = refused.map(of).into_iter().flatten().chain(whole).collect();
+            self.add(variants, &[place, WHOLE]);
+        }
+        Ok(())
+    }
+
+    fn add_rates(&mut self, policy: &Policy, bare: &Policy) -> Result<(), String> {
+        for limit in &policy.rate_limits {
+            let told = RateLimit { action: action(policy, limit.action), ..limit.clone() };
+            let alone =
+                Policy { content_filters: Vec::new(), rate_limits: vec![limit.clone()], ..bare.clone() };
+            let place = self.place(&alone)?;
+            self.add_directions_without(&limit.name, limit.directions);
+            for direction in claimed(limit.directions) {
+                let (variants, untried) = resources::bursts(&told, direction);
+                self.add(variants, &[place]);
+                self.add_untried(untried);
+            }
+        }
+        Ok(())
+    }
+
+    fn add_benign(&mut self, bare: &Policy) -> Result<(), String> {
+        // With one filter, or none, these are the rules of an engine that is there already.
+        let place = if bare.content_filters.len() == 1 { 1 } else { self.place(bare)? };
+        let inspects = bare.handshake.compression == Compression::Inspect;
+        for direction in Direction::BOTH {
+            let variants = benign::all(direction, Bounds::of(bare, direction));
+            self.add(variants.into_iter().filter(|each| inspects || !each.compressed).collect(), &[place]);
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, variants: Vec<Variant>, engines: &[Place]) {
+        let trial = |variant| Trial { variant, engines: engines.to_vec(), not_claimed: None };
+        self.trials.extend(variants.into_iter().map(trial));
+    }
+
+    /// The same is said once, though it holds for both directions.
+    fn add_untried(&mut self, lines: Vec<String>) {
+        for line in lines {
+            if !self.untried.contains(&line) {
+                self.untried.push(line);
+            }
+        }
+    }
+
+    fn add_directions_without(&mut self, rule: &str, directions: Directions) {
+        for direction in Direction::BOTH.into_iter().filter(|each| !directions.contains(*each)) {
+            let (to, other) = match direction {
+                Direction::ToServer => ("to the server", "to-client"),
+                Direction::ToClient => ("to the client", "to-server"),
+            };
+            self.not_claimed.push(format!("{rule}: anything on its way {to}: direction \"{other}\""));
+        }
+    }
+
+    fn place(&mut self, policy: &Policy) -> Result<Place, String> {
+        self.engines.push(compile(policy)?);
+        Ok(self.engines.len() - 1)
+    }
+}
+
+/// What a filter should stop, in every shape that the policy claims to see through.
+fn content(policy: &Policy, filter: &ContentFilter, subject: Subject<'_>) -> Vec<Variant> {
+    let mut variants = fragmentation::of(subject, Class::Fragmentation, TEXT);
+    variants.extend(fragmentation::behind_filler(subject));
+    variants.extend(framing::of(subject));
+    variants.extend(text::of(subject));
+    variants.extend(text::beside_broken_text(subject));
+    variants.extend(binary::of(subject));
+    let claimed = Encoding::ALL.into_iter().filter(|encoding| encoding.is_claimed(filter));
+    variants.extend(claimed.flat_map(|encoding| encoding.of(subject)));
+    if policy.handshake.compression == Compression::Inspect {
+        variants.extend(compression::of(subject, TEXT));
+    }
+    variants
+}
+
+/// Attacks that this sample gives no room to.
+fn unfit(subject: Subject<'_>) -> Vec<String> {
+    let rule = &subject.claim.rule;
+    let mut lines = Vec::new();
+    if !fragmentation::fits_behind_filler(subject) {
+        lines.push(format!("{rule}: behind 70,000 bytes, because no message or frame may be so large"));
+    }
+    if subject.sample.filler.is_none() {
+        lines.push(format!("{rule}: with anything around it, where it does not match or fit"));
+    }
+    if !subject.sample.in_json {
+        lines.push(format!("{rule}: within JSON, where it does not match or fit"));
+    }
+    lines
+}
+
+/// What a schema refuses, whole and cut.
+fn schema(policy: &Policy, subject: Subject<'_>, opcode: u8) -> Vec<Variant> {
+    let mut variants = fragmentation::of(subject, Class::Schema, opcode);
+    if policy.handshake.compression == Compression::Inspect {
+        variants.extend(compression::of(subject, opcode));
+    }
+    variants
+}
+
+/// The policy without rules that stop messages whatever is in them, or that a sample would have to satisfy first.
+fn bare(policy: &Policy) -> Policy {
+    let per_second = policy.limits.control_frames_per_second;
+    let limits = Limits {
+        control_frames_per_second: per_second.max(Limits::CONTROL_FRAMES_PER_SECOND_DEFAULT),
+        ..policy.limits
+    };
+    Policy { validations: Vec::new(), rate_limits: Vec::new(), limits, ..policy.clone() }
+}
+
+fn compile(policy: &Policy) -> Result<Arc<Engine>, String> {
+    Engine::compile(policy, 0).map(Arc::new).map_err(|error| error.to_string())
+}
+
+/// What is done about a message: in detect mode it is told of.
+fn action(policy: &Policy, action: Action) -> Action {
+    if policy.mode == Mode::Detect { Action::Alert } else { action }
+}
+
+fn claimed(directions: Directions) -> impl Iterator<Item = Direction> {
+    Direction::BOTH.into_iter().filter(move |direction| directions.contains(*direction))
+}
+
+/// The product under one rule alone, asked what that rule has to say of plain messages.
+struct Oracle<'a> {
+    relay: Inspected,
+    request: Vec<u8>,
+    rule: &'a str,
+}
+
+impl<'a> Oracle<'a> {
+    fn new(suite: &Suite, place: Place, rule: &'a str) -> Result<Self, String> {
+        let relay = Inspected::new(Arc::clone(&suite.engines[place]))?;
+        Ok(Self { relay, request: handshake::request(&suite.offer), rule })
+    }
+
+    fn stops(&mut self, direction: Direction, opcode: u8, payload: &[u8]) -> bool {
+        self.relay.upgrade(&[&self.request], &handshake::answer);
+        self.relay.read(direction, &Framer::new(direction).frame(FIN | opcode, payload));
+        let is_own = |told: &Told| told.rule.starts_with(self.rule) && !told.is_limit();
+        self.relay.verdicts().iter().any(is_own)
+    }
+}
