@@ -55,7 +55,7 @@ pub(crate) struct Options {
     /// List every attack
     #[arg(short, long)]
     verbose: bool,
-    /// Write the attacks as JSON lines and try none
+    /// Write the attacks on open connections as JSON lines, for sending them by other means, and try none
     #[arg(long, conflicts_with_all = ["json", "verbose"])]
     emit: bool,
 }
@@ -105,7 +105,7 @@ fn emit(policies: &[Policy]) -> Result<ExitCode, Box<dyn Error>> {
     let mut out = io::stdout().lock();
     for policy in policies {
         for trial in Suite::of(policy)?.trials {
-            if trial.engines.contains(&WHOLE) {
+            if trial.engines.contains(&WHOLE) && trial.not_claimed.is_none() {
                 writeln!(out, "{}", report::emitted(&policy.name, &trial.variant))?;
             }
         }

@@ -140,10 +140,19 @@ pub(super) fn emitted(policy: &str, variant: &Variant) -> Value {
         Expect::AtMost(..) => ("at-most", &[][..]),
         Expect::Passes { .. } => ("passes", &[][..]),
     };
+    let arrives: Vec<_> = match &variant.expect {
+        Expect::Passes { messages, controls } => messages
+            .iter()
+            .chain(controls)
+            .map(|(opcode, payload)| json!([opcode, whole_hex(payload)]))
+            .collect(),
+        _ => Vec::new(),
+    };
     json!({
         "policy": policy, "class": variant.class.name(), "attacks": variant.group, "name": variant.name,
         "direction": variant.direction.name(), "compressed": variant.compressed,
         "after": variant.after.name(), "expect": expect, "codes": codes,
+        "arrives": arrives,
         "token": whole_hex(&variant.token), "bytes": whole_hex(&variant.wire),
     })
 }

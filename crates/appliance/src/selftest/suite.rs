@@ -36,6 +36,8 @@ pub(super) struct Suite {
     pub offer: Offer,
     /// The policy as it is, and rules of it alone, so that one does not hide the gap of another.
     pub engines: Vec<Arc<Engine>>,
+    /// Of these, all content filters without the other rules.
+    bare: Place,
     pub trials: Vec<Trial>,
     /// What the policy does not claim to stop, in words.
     pub not_claimed: Vec<String>,
@@ -58,12 +60,14 @@ impl Suite {
         let mut suite = Self {
             offer: Offer::new(policy),
             engines: vec![compile(policy)?],
+            bare: WHOLE,
             trials: Vec::new(),
             not_claimed: Vec::new(),
             untried: Vec::new(),
         };
         suite.add_faults(policy);
         let bare = bare(policy);
+        suite.bare = if is_bare(policy) { WHOLE } else { suite.place(&bare)? };
         for filter in &policy.content_filters {
             suite.add_filter(policy, filter, &bare)?;
         }
@@ -71,7 +75,7 @@ impl Suite {
             suite.add_validation(policy, validation, &bare)?;
         }
         suite.add_rates(policy, &bare)?;
-        suite.add_benign(&bare)?;
+        suite.add_benign(&bare);
         Ok(suite)
     }
 
@@ -101,8 +105,10 @@ impl Suite {
     }
 
     fn add_filter(&mut self, policy: &Policy, filter: &ContentFilter, bare: &Policy) -> Result<(), String> {
-        let alone = Policy { content_filters: vec![filter.clone()], ..bare.clone() };
-        let place = self.place(&alone)?;
+        let place = match policy.content_filters.len() {
+            1 => self.bare,
+            _ => self.place(&Policy { content_filters: vec![filter.clone()], ..bare.clone() })?,
+        };
         let mut oracle = Oracle::new(self, place, &filter.name)?;
         let claim_of = |rule: &str| Claim { rule: rule.to_owned(), action: action(policy, filter.action) };
         self.add_directions_without(&filter.name, filter.directions);
@@ -192,19 +198,19 @@ impl Suite {
         Ok(())
     }
 
-    fn add_benign(&mut self, bare: &Policy) -> Result<(), String> {
-        // With one filter, or none, these are the rules of an engine that is there already.
-        let place = if bare.content_filters.len() == 1 { 1 } else { self.place(bare)? };
+    fn add_benign(&mut self, bare: &Policy) {
         let inspects = bare.handshake.compression == Compression::Inspect;
         for direction in Direction::BOTH {
             let variants = benign::all(direction, Bounds::of(bare, direction));
-            self.add(variants.into_iter().filter(|each| inspects || !each.compressed).collect(), &[place]);
+            let variants = variants.into_iter().filter(|each| inspects || !each.compressed).collect();
+            self.add(variants, &[self.bare]);
         }
-        Ok(())
     }
 
     fn add(&mut self, variants: Vec<Variant>, engines: &[Place]) {
-        let trial = |variant| Trial { variant, engines: engines.to_vec(), not_claimed: None };
+        let mut engines = engines.to_vec();
+        engines.dedup();
+        let trial = |variant| Trial { variant, engines: engines.clone(), not_claimed: None };
         self.trials.extend(variants.into_iter().map(trial));
     }
 
@@ -282,6 +288,12 @@ fn bare(policy: &Policy) -> Policy {
         ..policy.limits
     };
     Policy { validations: Vec::new(), rate_limits: Vec::new(), limits, ..policy.clone() }
+}
+
+fn is_bare(policy: &Policy) -> bool {
+    policy.validations.is_empty()
+        && policy.rate_limits.is_empty()
+        && policy.limits.control_frames_per_second >= Limits::CONTROL_FRAMES_PER_SECOND_DEFAULT
 }
 
 fn compile(policy: &Policy) -> Result<Arc<Engine>, String> {
