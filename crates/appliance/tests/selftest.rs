@@ -174,6 +174,22 @@ fn small_limits_and_rates_hold() {
     assert!(says(&report, "not_tried", "block-patterns-4: no sample found for /a{1000}/"));
 }
 
+/// What leaves before its end was inspected must not hold any of the match.
+#[test]
+fn messages_that_are_larger_than_what_is_held_hold() {
+    for compression in ["strip", "inspect"] {
+        let (code, report) = report(&format!(
+            r#"
+            handshake {{ compression "{compression}" }}
+            limits {{ max-message-size "1MiB"; max-held-size "16KiB"; max-frame-size "256KiB" }}
+            content-filter {{ block-patterns "block-this(" "/eval\\(/i" }}"#
+        ));
+        assert_eq!(code, 0, "{report:#}");
+        let row = row(&report, "fragmentation", "behind what is held").unwrap();
+        assert_eq!((&row["how"]["1008"], row["tried"].as_u64() > Some(20)), (&row["tried"], true));
+    }
+}
+
 #[test]
 fn emitted_attacks_are_bytes() {
     let run = selftest(&["--emit"]);

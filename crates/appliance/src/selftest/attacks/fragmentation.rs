@@ -10,6 +10,7 @@ use crate::selftest::{
 
 /// Behind this much, engines that read a prefix have stopped reading.
 const FILLER_SIZE: usize = 70_000;
+const PIECE_SIZE: usize = 4096;
 
 /// What a rule names, cut in every way; `opcode` is that of the messages that the rule looks at.
 pub(in crate::selftest) fn of(subject: Subject<'_>, class: Class, opcode: u8) -> Vec<Variant> {
@@ -37,34 +38,52 @@ pub(in crate::selftest) fn of(subject: Subject<'_>, class: Class, opcode: u8) ->
     variants
 }
 
-/// What a rule names, behind more bytes than some look at.
+/// What a rule names, behind more bytes than some look at, and behind more than are held at once.
 pub(in crate::selftest) fn behind_filler(subject: Subject<'_>) -> Vec<Variant> {
-    let (framer, token) = (subject.framer(), &subject.sample.token[..]);
     let Some(filler) = subject.sample.filler.filter(|_| fits_behind_filler(subject)) else {
         return Vec::new();
     };
-    let payload = [&vec![filler; FILLER_SIZE][..], token].concat();
-    let variant = |name: &str, wire| subject.variant(Class::Fragmentation, "behind 70,000 bytes", name, wire);
-    let (head, half) = (&payload[..FILLER_SIZE], token.len() / 2);
-    // The token lies across the end of the first 64 KiB.
-    let across = &payload[FILLER_SIZE - (65_536 - half)..];
-    let many: Vec<_> = payload.chunks(100).collect();
-    let mut variants = vec![
-        variant("in one frame", framer.text(&payload)),
-        variant("in two", framer.fragments(TEXT, &[head, token])),
-        variant("cut in the token", framer.fragments(TEXT, &[head, &token[..half], &token[half..]])),
-        variant("across 64 KiB", framer.text(across)),
-        variant("in binary", framer.frame(FIN | BINARY, &payload)),
-        variant("before it", framer.text(&[token, head].concat())),
-    ];
-    if many.len() as u64 <= subject.bounds.fragments_max {
-        variants.push(variant("in 100 bytes a fragment", framer.fragments(TEXT, &many)));
+    let mut variants = behind(subject, "behind 70,000 bytes", &[filler; FILLER_SIZE]);
+    let Bounds { held_size_max, message_size_max, .. } = subject.bounds;
+    let size = held_size_max.saturating_add(FILLER_SIZE as u64);
+    if size.saturating_add(subject.sample.token.len() as u64) <= message_size_max && size <= SIZE_MAX {
+        variants.extend(behind(subject, "behind what is held", &vec![filler; size as usize]));
     }
     variants
 }
 
+fn behind(subject: Subject<'_>, group: &'static str, filler: &[u8]) -> Vec<Variant> {
+    let (framer, token) = (subject.framer(), &subject.sample.token[..]);
+    let Bounds { frame_size_max, fragments_max, .. } = subject.bounds;
+    let payload = [filler, token].concat();
+    let half = token.len() / 2;
+    let mut attacks = Vec::new();
+    for (name, size) in [("in pieces of 4 KiB", PIECE_SIZE), ("in pieces of 100 bytes", 100)] {
+        let pieces: Vec<_> = payload.chunks(size).collect();
+        if pieces.len() as u64 <= fragments_max {
+            attacks.push((name, framer.fragments(TEXT, &pieces)));
+        }
+    }
+    if payload.len() as u64 <= frame_size_max {
+        // The token lies across the end of the first 64 KiB.
+        let across = &payload[filler.len() - (65_536 - half)..];
+        let cut = [filler, &token[..half], &token[half..]];
+        attacks.extend([
+            ("in one frame", framer.text(&payload)),
+            ("in two", framer.fragments(TEXT, &[filler, token])),
+            ("cut in the token", framer.fragments(TEXT, &cut)),
+            ("across 64 KiB", framer.text(across)),
+            ("in binary", framer.frame(FIN | BINARY, &payload)),
+            ("before it", framer.text(&[token, filler].concat())),
+        ]);
+    }
+    let variant = |(name, wire)| subject.variant(Class::Fragmentation, group, name, wire);
+    attacks.into_iter().map(variant).collect()
+}
+
 pub(in crate::selftest) fn fits_behind_filler(subject: Subject<'_>) -> bool {
-    subject.fits(FILLER_SIZE + subject.sample.token.len())
+    let size = (FILLER_SIZE + subject.sample.token.len()) as u64;
+    size <= subject.bounds.message_size_max && subject.bounds.frame_size_max >= PIECE_SIZE as u64
 }
 
 /// Messages in more pieces, or of more bytes, than anybody has to hold.

@@ -62,6 +62,8 @@ impl Class {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
     pub message_size_max: u64,
+    /// Larger messages may be inspected as they come.
+    pub held_size_max: u64,
     pub frame_size_max: u64,
     pub fragments_max: u64,
     pub inflate_ratio_max: u64,
@@ -81,6 +83,7 @@ impl Bounds {
         };
         Self {
             message_size_max,
+            held_size_max: limits.held_size_max,
             frame_size_max: limits.frame_size_max.unwrap_or(message_size_max).min(message_size_max),
             fragments_max: limits.fragments_max.into(),
             inflate_ratio_max: limits.inflate_ratio_max.into(),
