@@ -144,8 +144,9 @@ def test_messages_that_are_never_finished_fill_no_more_than_the_bound(start, bac
                 part = max(part // 2, 256)
         else:
             pytest.fail("no upgrade was refused, however much was held")
-        samples = inspector.metrics()
-        assert bound // 2 < samples["wsi_held_bytes"] <= bound + 2 * step_max(64 * KIB)
+        # Counters are published a few times a second.
+        wait_until(lambda: inspector.metrics()["wsi_held_bytes"] > bound // 2, "what is held is not published")
+        assert inspector.metrics()["wsi_held_bytes"] <= bound + 2 * step_max(64 * KIB)
         assert refused > 0
         wait_until(lambda: verdicts_total(inspector, MEMORY) == refused, "refusals are not counted one by one")
         assert any(record["rule"] == "handshake/max-memory" for record in inspector.wait_verdicts(refused + 1))
@@ -253,7 +254,7 @@ def test_a_flood_does_not_keep_another_connection_waiting(start, backend, kind):
     sink, source = Sink(noisy.server), Source(noisy.client, wire)
     wait_until(lambda: sink.received > 0, "the flood does not flow")
     before, received = inspector.metrics(), sink.received
-    for number in range(40):
+    for number in range(12):
         ping = b"%d" % number
         quiet.client.queue(quiet.client.framer.ping(ping))
         assert quiet.exchange(until=lambda ping=ping: quiet.server.heard.pings[-1:] == [ping]), f"no ping {number}"
