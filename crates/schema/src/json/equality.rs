@@ -122,8 +122,9 @@ mod tests {
 
     #[test]
     fn equality_with_a_schema_value() {
-        let holds =
-            |text: &str, expected: Expected| SonicNode::new(&sonic_rs::from_str(text).unwrap(), None).equals_value(&expected);
+        let holds = |text: &str, expected: Expected| {
+            SonicNode::new(&sonic_rs::from_str(text).unwrap(), None).equals_value(&expected)
+        };
         assert!(holds(r#"{"b":[1.0,"\u0061"],"a":null}"#, serde_json::json!({"a": null, "b": [1, "a"]})));
         assert!(!holds(r#"{"a":1}"#, serde_json::json!({"a": 1, "b": 1})));
         assert!(!holds(r#"{"a":1,"c":1}"#, serde_json::json!({"a": 1, "b": 1})));

@@ -119,9 +119,8 @@ fn compile<F: Json>(
 ) -> Result<Validator<F>, SchemaError> {
     let schema = retrieve::parse(text).map_err(SchemaError::whole)?;
     refuse_invalid(&schema)?;
-    let mut options = jsonschema::options_for::<F>()
-        .with_retriever(FolderRetriever::new(folder))
-        .with_pattern_options(
+    let mut options =
+        jsonschema::options_for::<F>().with_retriever(FolderRetriever::new(folder)).with_pattern_options(
             PatternOptions::regex().size_limit(PATTERN_BYTES_MAX).dfa_size_limit(PATTERN_BYTES_MAX),
         );
     if let Some(base) = base {
@@ -134,10 +133,8 @@ fn compile<F: Json>(
 pub(crate) fn check<F: Json>(validator: &Validator<F>, root: F::Node<'_>) -> Result<(), Violation> {
     // Should the regular-expression engine itself fail, the validator looks for the offending value in
     // its copy of the message, which there is none of (see `to_value` of the nodes), and panics.
-    panic::catch_unwind(AssertUnwindSafe(|| {
-        validator.validate(root).map_err(|error| Violation::new(&error))
-    }))
-    .unwrap_or_else(|_| Err(Violation::undecided()))
+    panic::catch_unwind(AssertUnwindSafe(|| validator.validate(root).map_err(|error| Violation::new(&error))))
+        .unwrap_or_else(|_| Err(Violation::undecided()))
 }
 
 /// Why a schema cannot be used. The configuration is at fault.
