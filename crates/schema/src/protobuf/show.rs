@@ -14,7 +14,7 @@ use crate::{
 /// How many values, names among them, a message may unfold to: a sub-message of two bytes has all the defaults of its type.
 /// A message of more bytes may have as many times more.
 const VALUES_MAX: usize = 1 << 20;
-const VALUES_PER_BYTE_MAX: usize = 8;
+const VALUES_PER_BYTE_MAX: usize = 4;
 
 /// The number of the key and of the value in an entry of a map.
 const KEY: u32 = 1;
