@@ -3,12 +3,21 @@
 use std::{cell::Cell, error::Error, hint::black_box, io::Write, sync::Arc, time::Duration};
 
 use criterion::Criterion;
-use wsi_benches::{SCHEMA, SIZES, client_frame, empty_policy, order, policy, policy_without_sets};
+use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor};
+use wsi_benches::{
+    PROTO, SCHEMA, SIZES, client_frame, empty_policy, msgpack_order, order, policy, policy_without_sets,
+    protobuf_order,
+};
 use wsi_inspect::{Context, Engine, Event, EventSink, Session, Transmit, Worker};
 use wsi_policy::{Direction, Pattern as PolicyPattern, Policy};
 use wsi_ratelimit::{Bucket, Rate};
 use wsi_scan::{Database, Expression, Flow, Pattern, PatternId, Scratch, builtin, escape};
-use wsi_schema::json::{Document, Limits, Schema};
+use wsi_schema::{
+    json::{Document, Limits, Schema},
+    msgpack,
+    protobuf::{MessageType, Unknown},
+    tree,
+};
 use wsi_ws::{Decoder, Role};
 
 /// Time between messages: enough for the rate limit never to run dry.
@@ -26,6 +35,7 @@ fn main() -> Outcome {
     decode(&mut criterion);
     utf8(&mut criterion);
     schema(&mut criterion)?;
+    binary_schemas(&mut criterion)?;
     scan(&mut criterion)?;
     rate(&mut criterion);
     sessions(&mut criterion)?;
@@ -71,6 +81,50 @@ fn schema(criterion: &mut Criterion) -> Outcome {
         });
     }
     Ok(())
+}
+
+/// MessagePack and Protobuf orders under the schema of the JSON ones, and Protobuf read by prost-reflect.
+fn binary_schemas(criterion: &mut Criterion) -> Outcome {
+    let (schema, limits) = (tree::Schema::from_text(SCHEMA, None)?, Limits::default());
+    let kind = MessageType::from_text(PROTO, "Order")?;
+    let bare = bare_protobuf()?;
+    for size in SIZES {
+        let (packed, proto) = (msgpack_order(size), protobuf_order(size));
+        let tree = msgpack::decode(&packed, &limits, |_| {})?;
+        schema.check(&tree).map_err(|violation| violation.to_string())?;
+        criterion.bench_function(&format!("msgpack-decode/{size}"), |bencher| {
+            bencher.iter(|| msgpack::decode(black_box(&packed), &limits, |_| {}));
+        });
+        criterion.bench_function(&format!("msgpack-check/{size}"), |bencher| {
+            bencher.iter(|| schema.is_valid(black_box(&tree)));
+        });
+        criterion.bench_function(&format!("bare-rmpv/{size}"), |bencher| {
+            bencher.iter(|| rmpv::decode::read_value(&mut black_box(&packed[..])));
+        });
+        let tree = kind.decode(&proto, &limits, Unknown::Reject, |_| {})?;
+        schema.check(&tree).map_err(|violation| violation.to_string())?;
+        criterion.bench_function(&format!("protobuf-verify/{size}"), |bencher| {
+            bencher.iter(|| kind.verify(black_box(&proto), &limits, Unknown::Reject, |_| {}));
+        });
+        criterion.bench_function(&format!("protobuf-decode/{size}"), |bencher| {
+            bencher.iter(|| kind.decode(black_box(&proto), &limits, Unknown::Reject, |_| {}));
+        });
+        criterion.bench_function(&format!("protobuf-check/{size}"), |bencher| {
+            bencher.iter(|| schema.is_valid(black_box(&tree)));
+        });
+        criterion.bench_function(&format!("bare-prost-reflect/{size}"), |bencher| {
+            bencher.iter(|| DynamicMessage::decode(bare.clone(), black_box(&proto[..])));
+        });
+    }
+    Ok(())
+}
+
+fn bare_protobuf() -> Result<MessageDescriptor, Box<dyn Error>> {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("order.proto");
+    std::fs::write(&file, PROTO)?;
+    let pool = DescriptorPool::from_file_descriptor_set(protox::compile([&file], [folder.path()])?)?;
+    Ok(pool.get_message_by_name("Order").ok_or("no such message")?)
 }
 
 fn scan(criterion: &mut Criterion) -> Outcome {

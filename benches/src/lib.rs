@@ -35,11 +35,69 @@ pub const SCHEMA: &str = r#"{
 pub fn order(size: usize) -> String {
     const SHORT: &str = r#"{"type":"order","symbol":"","side":"buy","price":1,"quantity":1}"#;
     const LONG: &str = r#"{"type":"order","symbol":"ACME","side":"buy","price":101.25,"quantity":300,"client":"desk-042","note":""#;
-    const FILLER: &str = "please fill at best effort and report each part to the desk as usual ";
     let Some(padding) = size.checked_sub(LONG.len() + 2) else { return SHORT.to_owned() };
-    let note: String = FILLER.chars().cycle().take(padding).collect();
+    let note = filler(padding);
     format!("{LONG}{note}\"}}")
 }
+
+/// The type of [`protobuf_order`].
+pub const PROTO: &str = r#"
+    syntax = "proto3";
+    message Order {
+        string type = 1; string symbol = 2; Side side = 3; double price = 4; uint32 quantity = 5; string client = 6;
+        string note = 7;
+    }
+    enum Side { none = 0; buy = 1; sell = 2; }
+"#;
+
+/// An order of exactly `size` bytes in MessagePack, under [`SCHEMA`]; `size` is 64 or more.
+pub fn msgpack_order(size: usize) -> Vec<u8> {
+    let mut order = vec![0x80 | 5];
+    for (name, value) in [
+        ("type", &b"\xa5order"[..]),
+        ("symbol", b"\xa4ACME"),
+        ("side", b"\xa3buy"),
+        ("price", b"\xcb\x40\x59\x50\0\0\0\0\0"),
+        ("quantity", b"\xcd\x01\x2c"),
+    ] {
+        msgpack_text(&mut order, name);
+        order.extend_from_slice(value);
+    }
+    if size > 100 {
+        order[0] = 0x80 | 7;
+        msgpack_text(&mut order, "client");
+        msgpack_text(&mut order, "desk-042");
+        msgpack_text(&mut order, "note");
+        let text = filler(size - order.len() - 3);
+        order.push(0xda);
+        order.extend_from_slice(&(text.len() as u16).to_be_bytes());
+        order.extend_from_slice(text.as_bytes());
+    }
+    order
+}
+
+fn msgpack_text(order: &mut Vec<u8>, text: &str) {
+    order.push(0xa0 | text.len() as u8);
+    order.extend_from_slice(text.as_bytes());
+}
+
+/// An order of exactly `size` bytes in Protobuf, of [`PROTO`]; with 64 one of 33 bytes.
+pub fn protobuf_order(size: usize) -> Vec<u8> {
+    let mut order = b"\x0a\x05order\x12\x04ACME\x18\x01\x21\0\0\0\0\0\x50\x59\x40\x28\xac\x02".to_vec();
+    if size > 100 {
+        order.extend_from_slice(b"\x32\x08desk-042\x3a");
+        let text = filler(size - order.len() - 2);
+        order.extend_from_slice(&[(text.len() & 0x7f) as u8 | 0x80, (text.len() >> 7) as u8]);
+        order.extend_from_slice(text.as_bytes());
+    }
+    order
+}
+
+fn filler(size: usize) -> String {
+    FILLER.chars().cycle().take(size).collect()
+}
+
+const FILLER: &str = "please fill at best effort and report each part to the desk as usual ";
 
 /// Expressions and literals by turns; no order matches any.
 pub fn patterns() -> Vec<Pattern> {
@@ -127,6 +185,15 @@ mod tests {
             assert_eq!(order.len(), size);
             let document = wsi_schema::json::Document::parse(&order, &Default::default()).unwrap();
             schema.check(&document).unwrap();
+        }
+        let schema = wsi_schema::tree::Schema::from_text(SCHEMA, None).unwrap();
+        let kind = wsi_schema::protobuf::MessageType::from_text(PROTO, "Order").unwrap();
+        for size in [256, 4096] {
+            let (packed, proto) = (msgpack_order(size), protobuf_order(size));
+            assert_eq!((packed.len(), proto.len()), (size, size));
+            let limits = Default::default();
+            schema.check(&wsi_schema::msgpack::decode(&packed, &limits, |_| {}).unwrap()).unwrap();
+            schema.check(&kind.decode(&proto, &limits, Default::default(), |_| {}).unwrap()).unwrap();
         }
     }
 }

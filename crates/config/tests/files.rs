@@ -78,7 +78,7 @@ fn the_preview_with_its_schema_is_valid_and_serves_nothing() {
     assert_eq!(policy.limits, Limits::default());
 
     let [validation] = policy.validations.as_slice() else { panic!() };
-    assert_eq!((validation.name.as_str(), validation.schema_type), ("validation-1", SchemaType::Json));
+    assert_eq!((validation.name.as_str(), &validation.schema_type), ("validation-1", &SchemaType::Json));
     assert_eq!(validation.schema_path, schema);
     assert_eq!((validation.directions, validation.messages), (Directions::Both, MessageTypes::Text));
     assert_eq!(validation.action, CLOSE_1007);

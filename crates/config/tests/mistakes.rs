@@ -273,6 +273,32 @@ fn rules() {
         "",
     );
     check_rule("validation { schema-type \"json\" }", 1, "`validation` needs `schema-path`", "");
+    check_rule(
+        "validation { schema-type \"protobuf\"; schema-path \"Cargo.toml\" }",
+        38,
+        "schema-type \"protobuf\" needs `message=`",
+        "message=\"trade.Order\"",
+    );
+    for (name, column) in [("message", 59), ("constraints", 59)] {
+        check_rule(
+            &format!("validation {{ schema-type \"json\"; schema-path \"Cargo.toml\" {name}=\"M\" }}"),
+            column,
+            &format!("`{name}` belongs to schema-type \"protobuf\""),
+            "remove it",
+        );
+    }
+    check_rule(
+        "validation { schema-type \"msgpack\"; schema-path \"Cargo.toml\"; unknown-fields \"allow\" }",
+        78,
+        "`unknown-fields` belongs to schema-type \"protobuf\"",
+        "remove it",
+    );
+    check_rule(
+        "validation { schema-type \"protobuf\"; schema-path \"Cargo.toml\" message=\"M\" constraints=\"missing.json\" }",
+        75,
+        "schema file \"missing.json\" is missing",
+        "a JSON Schema",
+    );
 }
 
 #[test]
@@ -282,13 +308,6 @@ fn what_is_not_built_is_refused() {
         ("rate-limit { messages-per-second 1; per \"message-type\" }", 41, "per \"message-type\""),
         ("content-filter { rules \"xss\"; action \"redact\" }", 38, "action \"redact\""),
         ("content-filter { rules \"xss\"; normalize \"json\" \"base64\" }", 48, "normalize \"base64\""),
-        (
-            "validation { schema-type \"protobuf\"; schema-path \"Cargo.toml\" }",
-            26,
-            "schema-type \"protobuf\"",
-        ),
-        ("validation { schema-type \"msgpack\"; schema-path \"Cargo.toml\" }", 26, "schema-type \"msgpack\""),
-        ("validation { schema-type \"json\"; schema-path \"Cargo.toml\" message=\"M\" }", 59, "message"),
     ] {
         check_rule(rule, column, &format!("`{what}` is not built yet: it is refused, not ignored"), "");
     }

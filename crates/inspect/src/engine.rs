@@ -1,10 +1,12 @@
 //! A policy made ready: databases and schemas compiled, shared by all cores, never changed.
 
+mod schemas;
+
 use std::sync::Arc;
 
 use wsi_policy::{
     Action, Compression, ContentFilter, Direction, EventKind, EventSet, FailureMode, HandshakeRules, Limits,
-    MessageTypes, Mode, Pattern as PolicyPattern, Policy, RateLimit, Validation,
+    Mode, Pattern as PolicyPattern, Policy, RateLimit,
 };
 use wsi_ratelimit::Rate;
 use wsi_scan::{Database, Expression, Pattern, PatternId, RegexFlags, StreamDatabase};
@@ -14,6 +16,7 @@ use wsi_ws::{
     deflate::{Compressor, Inflater},
 };
 
+pub(crate) use self::schemas::{Reading, Schema, SchemaPlan};
 use crate::{
     rules::{RuleId, RuleTable},
     session::INFLATE_BITE_SIZE,
@@ -157,19 +160,11 @@ impl ScanPlan {
     }
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PatternRule {
     pub rule: RuleId,
     pub action: Action,
     pub normalize_json: bool,
-}
-
-#[derive(Debug)]
-pub(crate) struct SchemaPlan {
-    pub schema: Arc<json::Schema>,
-    pub messages: MessageTypes,
-    pub rule: RuleId,
-    pub action: Action,
 }
 
 /// Why a policy can't be compiled.
@@ -313,7 +308,7 @@ struct FilterRules<'a> {
 }
 
 impl Compiler<'_> {
-    fn plans(&mut self, schemas: Vec<Arc<json::Schema>>) -> Result<[Plan; 2], EngineError> {
+    fn plans(&mut self, schemas: Vec<Schema>) -> Result<[Plan; 2], EngineError> {
         let policy = self.policy;
         let validations = self.named(&policy.validations, |rule| &rule.name)?;
         let rates = self.named(&policy.rate_limits, |rule| &rule.name)?;
@@ -339,7 +334,7 @@ impl Compiler<'_> {
                 schemas: validations
                     .filter(|((validation, _), _)| validation.directions.contains(direction))
                     .map(|((validation, rule), schema)| SchemaPlan {
-                        schema: Arc::clone(schema),
+                        schema: schema.clone(),
                         messages: validation.messages,
                         rule: *rule,
                         action: validation.action,
@@ -360,15 +355,12 @@ impl Compiler<'_> {
         self.rules.push(name).ok_or_else(|| EngineError::TooManyRules { policy: self.policy.name.clone() })
     }
 
-    fn schemas(&self) -> Result<Vec<Arc<json::Schema>>, EngineError> {
-        let load = |validation: &Validation| {
-            json::Schema::load(&validation.schema_path).map(Arc::new).map_err(|source| EngineError::Schema {
-                policy: self.policy.name.clone(),
-                rule: validation.name.clone(),
-                source: Box::new(source),
-            })
-        };
-        self.policy.validations.iter().map(load).collect()
+    fn schemas(&self) -> Result<Vec<Schema>, EngineError> {
+        schemas::compile(self.policy).map_err(|(validation, source)| EngineError::Schema {
+            policy: self.policy.name.clone(),
+            rule: validation.name.clone(),
+            source: Box::new(source),
+        })
     }
 
     /// Detect mode must be able to let a message pass that enforcing would have refused, so there the memory bound

@@ -61,10 +61,33 @@ pub struct Validation {
 }
 
 /// The language of a schema.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SchemaType {
     /// JSON text under a JSON Schema.
     Json,
+    /// MessagePack under a JSON Schema.
+    MessagePack,
+    /// A Protobuf message of a type.
+    Protobuf(ProtobufType),
+}
+
+/// What `schema_path` is asked for, if it is a `.proto` file or a descriptor set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProtobufType {
+    /// The type, with its package.
+    pub message: String,
+    /// A JSON Schema that the decoded message must satisfy.
+    pub constraints: Option<PathBuf>,
+    pub unknown_fields: UnknownFields,
+}
+
+/// What becomes of a message with fields, or values of enums, that its type does not declare.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UnknownFields {
+    /// It is invalid: nobody here can judge what they mean, and a receiver may.
+    #[default]
+    Reject,
+    Allow,
 }
 
 /// Which messages a rule looks at (`opcode`).

@@ -242,22 +242,12 @@ NOT_BUILT = {
     ),
     "proxy-protocol": ('bind "127.0.0.1:8080"', 'bind "127.0.0.1:8080"\n    proxy-protocol true', "proxy-protocol"),
     "upstream tls": ('server "127.0.0.1:9001"', 'server "127.0.0.1:9001"\n    tls { server-name "b.internal" }', "tls"),
-    "protobuf": (
-        'events "ws_close"',
-        'events "ws_close"\n    validation { schema-type "protobuf"; schema-path "o.proto" message="a.B" }',
-        "protobuf",
-    ),
-    "msgpack": (
-        'events "ws_close"',
-        'events "ws_close"\n    validation { schema-type "msgpack"; schema-path "o.json" }',
-        "msgpack",
-    ),
 }
 
 
 @pytest.mark.parametrize("name", NOT_BUILT)
 def test_what_is_not_built_yet_is_refused_as_such(check, tmp_path, name):
-    for file in ("o.json", "o.proto", "c.pem", "k.pem"):
+    for file in ("c.pem", "k.pem"):
         (tmp_path / file).write_text("{}")
     right, other, word = NOT_BUILT[name]
     done = check(INLINE.replace(right, other, 1))

@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use wsi_policy::CloseCode;
-use wsi_policy::{Action, Directions, MessageTypes, SchemaType, Validation};
+use wsi_policy::{Action, Directions, MessageTypes, ProtobufType, SchemaType, UnknownFields, Validation};
 
 use super::{choose, read_action, read_directions};
 use crate::diagnostics::Findings;
-use crate::document::{Block, Value};
+use crate::document::{Block, Value, property};
 
 pub(super) fn read_all(
     policy: &str,
@@ -27,11 +27,18 @@ pub(super) fn read_all(
         .collect()
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    Json,
+    MessagePack,
+    Protobuf,
+}
+
 fn read(block: Block<'_>, name: String, base: &Path, findings: &mut Findings) -> Option<Validation> {
-    let schema_types = [
-        ("json", Ok(SchemaType::Json)),
-        ("protobuf", Err("use \"json\", or remove this `validation`")),
-        ("msgpack", Err("use \"json\", or remove this `validation`")),
+    let formats = [
+        ("json", Ok(Format::Json)),
+        ("msgpack", Ok(Format::MessagePack)),
+        ("protobuf", Ok(Format::Protobuf)),
     ];
     let opcodes = [
         ("text", Ok(MessageTypes::Text)),
@@ -39,20 +46,66 @@ fn read(block: Block<'_>, name: String, base: &Path, findings: &mut Findings) ->
         ("any", Ok(MessageTypes::Any)),
     ];
     let directions = read_directions(block, Directions::Both, findings);
-    // JSON is text (RFC 8259 section 8.1), and browsers send it so.
-    let messages = choose(block, "opcode", &opcodes, findings).unwrap_or(MessageTypes::Text);
+    let format = choose(block, "schema-type", &formats, findings);
+    // JSON is text (RFC 8259 section 8.1), and browsers send it so; the others are not.
+    let messages_default = match format {
+        Some(Format::MessagePack | Format::Protobuf) => MessageTypes::Binary,
+        Some(Format::Json) | None => MessageTypes::Text,
+    };
+    let messages = choose(block, "opcode", &opcodes, findings).unwrap_or(messages_default);
     let action = read_consequence(block, findings);
-    let schema_type = choose(block, "schema-type", &schema_types, findings);
-    let schema_path = block.value("schema-path").and_then(|value| find_schema(value, base, findings));
-    Some(Validation {
-        name,
-        schema_type: schema_type?,
-        schema_path: schema_path?,
-        directions,
-        messages,
-        action,
-    })
+    let holds = if format == Some(Format::Protobuf) { PROTOBUF } else { JSON_SCHEMA };
+    let schema_path = block.value("schema-path").and_then(|value| find_file(value, holds, base, findings));
+    let schema_type = match format? {
+        Format::Protobuf => SchemaType::Protobuf(read_protobuf(block, base, findings)?),
+        format => {
+            refuse_protobuf(block, findings);
+            if format == Format::Json { SchemaType::Json } else { SchemaType::MessagePack }
+        }
+    };
+    Some(Validation { name, schema_type, schema_path: schema_path?, directions, messages, action })
 }
+
+fn read_protobuf(block: Block<'_>, base: &Path, findings: &mut Findings) -> Option<ProtobufType> {
+    let policies = [("reject", Ok(UnknownFields::Reject)), ("allow", Ok(UnknownFields::Allow))];
+    let unknown_fields = choose(block, "unknown-fields", &policies, findings).unwrap_or_default();
+    let path = block.node("schema-path")?;
+    let constraints =
+        property(path, "constraints").map(|value| find_file(value, JSON_SCHEMA, base, findings));
+    let Some(message) = property(path, "message") else {
+        findings.mistake(
+            path.name().span(),
+            "schema-type \"protobuf\" needs `message=`",
+            "name the type with its package: schema-path \"order.proto\" message=\"trade.Order\"",
+        );
+        return None;
+    };
+    let message = message.string(findings)?.to_owned();
+    // A file that is missing is reported.
+    let constraints = match constraints {
+        None => None,
+        Some(found) => Some(found?),
+    };
+    Some(ProtobufType { message, constraints, unknown_fields })
+}
+
+/// What only Protobuf has a use for.
+fn refuse_protobuf(block: Block<'_>, findings: &mut Findings) {
+    let path = block.node("schema-path");
+    let properties =
+        ["message", "constraints"].map(|name| (name, path.and_then(|path| property(path, name))));
+    let nodes = [("unknown-fields", block.value("unknown-fields"))];
+    for (name, value) in properties.into_iter().chain(nodes) {
+        if let Some(value) = value {
+            let message = format!("`{name}` belongs to schema-type \"protobuf\"");
+            findings.mistake(value.span(), message, "remove it, or correct `schema-type`");
+        }
+    }
+}
+
+/// What a file should hold, for help.
+const JSON_SCHEMA: &str = "a JSON Schema";
+const PROTOBUF: &str = "Protobuf messages: a .proto file, or a descriptor set";
 
 /// `action`, unless `reject-invalid` is false.
 fn read_consequence(block: Block<'_>, findings: &mut Findings) -> Action {
@@ -67,7 +120,7 @@ fn read_consequence(block: Block<'_>, findings: &mut Findings) -> Action {
 }
 
 /// A relative path is looked for in the current directory, then beside the configuration.
-fn find_schema(value: Value<'_>, base: &Path, findings: &mut Findings) -> Option<PathBuf> {
+fn find_file(value: Value<'_>, holds: &str, base: &Path, findings: &mut Findings) -> Option<PathBuf> {
     let path = Path::new(value.string(findings)?);
     let beside = base.join(path);
     if let Some(found) = [path, &beside].into_iter().find(|place| place.is_file()) {
@@ -78,14 +131,14 @@ fn find_schema(value: Value<'_>, base: &Path, findings: &mut Findings) -> Option
         findings.mistake(
             value.span(),
             format!("schema file \"{shown}\" is a folder"),
-            "name the file in it that holds the JSON Schema",
+            format!("name the file in it that holds {holds}"),
         );
         return None;
     }
     let help = match path.is_absolute() || beside.to_string() == shown.to_string() {
-        true => format!("create {shown}, which should hold a JSON Schema, or correct `schema-path`"),
+        true => format!("create {shown}, which should hold {holds}, or correct the path"),
         false => format!(
-            "create it in the current directory or at {beside}; it should hold a JSON Schema. Or correct `schema-path`"
+            "create it in the current directory or at {beside}; it should hold {holds}. Or correct the path"
         ),
     };
     findings.mistake(value.span(), format!("schema file \"{shown}\" is missing"), help);

@@ -85,16 +85,13 @@ static LIMITS: &[Form] = &[
 static VALIDATION: &[Form] = &[
     leaf("schema-type", "schema-type \"json\"").required(),
     Form {
-        properties: &[Property {
-            name: "message",
-            required: false,
-            refused: Some("remove it; it belongs to Protobuf, and schema-type \"json\" has no use for it"),
-        }],
+        properties: &[optional("message"), optional("constraints")],
         ..leaf("schema-path", "schema-path \"schemas/chat.json\"")
     }
     .required(),
     leaf("direction", "direction \"both\""),
     leaf("opcode", "opcode \"text\""),
+    leaf("unknown-fields", "unknown-fields \"reject\""),
     leaf("reject-invalid", "reject-invalid true"),
     leaf("action", "action \"close\""),
 ];

@@ -19,6 +19,7 @@ use crate::{
     stage::{
         self,
         rate::{Cost, Rated},
+        schema::Decoded,
     },
     worker::Worker,
 };
@@ -66,7 +67,7 @@ pub(crate) fn inspect_control(
     sink: &mut dyn EventSink,
 ) -> Verdict {
     let scan = engine.plan(subject.direction).scan.as_deref().filter(|_| !subject.payload.is_empty());
-    match scan.map_or(Ok(None), |scan| stage::scan::scan(scan, subject.payload, worker)) {
+    match scan.map_or(Ok(None), |scan| stage::scan::scan(scan, subject.payload, &[], worker)) {
         Ok(None) => Verdict::Allow(Permit::new()),
         Ok(Some(alert)) => judge(engine, subject, &alert, worker, sink),
         Err(Stop::Finding(mut finding)) => {
@@ -130,10 +131,14 @@ fn run_stages(
 
     go_on(check_size(plan, payload.len() as u64), worker)?;
     let text = check_utf8(opcode, payload)?;
-    let decoded = stage::schema::decode(engine, plan, opcode, payload, text);
+    let mut decoded = stage::schema::decode(engine, plan, opcode, payload, text, worker);
     go_on(stage::rate::take(plan, rated, Cost::message(payload.len())), worker)?;
     if let Some(scan) = &plan.scan {
-        let found = stage::scan::scan(scan, payload, worker);
+        let texts = decoded.as_ref().map_or(&[][..], Decoded::texts);
+        let found = stage::scan::scan(scan, payload, texts, worker);
+        if let Some(decoded) = &mut decoded {
+            decoded.drop_texts(worker);
+        }
         go_on(found, worker)?;
     }
     // Not before the scan: its time is bounded by the size, and a document that takes long to decode must not get

@@ -15,13 +15,18 @@ use crate::{
 /// How often escapes are undone: JSON in a string of JSON in a string of JSON.
 const ESCAPE_LAYERS_MAX: usize = 3;
 
-/// Scans `payload`. `Ok(Some(..))`: a rule that only alerts.
+/// Scans `payload`, and `texts` that were found in it, if it has such. `Ok(Some(..))`: a rule that only alerts.
 ///
 /// # Errors
 /// The first finding that stops the message, or that Hyperscan failed.
 #[inline]
-pub(crate) fn scan(plan: &ScanPlan, payload: &[u8], worker: &mut Worker) -> Result<Option<Finding>, Stop> {
-    scan_part(plan, payload, true, worker)
+pub(crate) fn scan(
+    plan: &ScanPlan,
+    payload: &[u8],
+    texts: &[u8],
+    worker: &mut Worker,
+) -> Result<Option<Finding>, Stop> {
+    scan_part(plan, payload, texts, true, worker)
 }
 
 /// Scans the beginning of a message of which more is to come. What ends with it is no match yet: whether a word or a line
@@ -34,23 +39,32 @@ pub(crate) fn scan_begun(
     payload: &[u8],
     worker: &mut Worker,
 ) -> Result<Option<Finding>, Stop> {
-    scan_part(plan, payload, false, worker)
+    scan_part(plan, payload, &[], false, worker)
 }
 
 #[inline]
 fn scan_part(
     plan: &ScanPlan,
     payload: &[u8],
+    texts: &[u8],
     is_whole: bool,
     worker: &mut Worker,
 ) -> Result<Option<Finding>, Stop> {
     let mut hits = Hits::new(&plan.rules, is_whole);
     scan_layer(plan, payload, worker, &mut hits)?;
-    if plan.normalize_json && !hits.is_final() {
-        hits.only_normalized = true;
-        scan_unescaped(plan, payload, worker, &mut hits)?;
+    let in_payload = hits.best;
+    if !texts.is_empty() && !hits.is_final() {
+        scan_layer(plan, texts, worker, &mut hits)?;
     }
-    finding(hits.best.map(|hit| (hit.rule, Some(hit.end))))
+    for bytes in [payload, texts] {
+        if plan.normalize_json && !hits.is_final() {
+            hits.only_normalized = true;
+            scan_unescaped(plan, bytes, worker, &mut hits)?;
+        }
+    }
+    // Where a match is in the texts says nothing about where it is in the payload.
+    let is_placed = texts.is_empty() || in_payload.map(|hit| hit.rule) == hits.best.map(|hit| hit.rule);
+    finding(hits.best.map(|hit| (hit.rule, is_placed.then_some(hit.end))))
 }
 
 /// What was found, and where it ends if that is at a place of the payload.

@@ -1,48 +1,49 @@
-use std::collections::HashSet;
+use std::{borrow::Cow, collections::HashSet};
 
-use jsonschema::json::{cmp, unique};
-use serde_json::Value as Expected;
-use sonic_rs::Value;
-
-use super::{
-    node::Kind,
-    number::{Number, NumberIdentity},
+use jsonschema::{
+    JsonType,
+    json::{Array as _, Json, Node, Object as _, cmp, unique},
 };
+use serde_json::Value as Expected;
+
+use super::number::{Number, NumberIdentity};
 
 /// Up to this size scalars are compared pairwise; a set with a random key takes over beyond.
 const PAIRWISE_ELEMENTS_MAX: usize = 16;
 
 /// Equality by JSON Schema (2020-12 Core, section 4.2.2) with a value of the schema. Numbers compare by
 /// value. The cost is bounded by the size of `expected`, which is the schema's.
-pub(super) fn equals(kind: Kind<'_>, expected: &Expected) -> bool {
-    match (kind, expected) {
-        (Kind::Null, Expected::Null) => true,
-        (Kind::Boolean(left), Expected::Bool(right)) => left == *right,
-        (Kind::Number(left), Expected::Number(right)) => cmp::equal_numbers(&left, right),
-        (Kind::String(left), Expected::String(right)) => left == right,
-        (Kind::Array(left), Expected::Array(right)) => {
+pub(crate) fn equals<'a, F: Json, N: Node<'a, F>>(node: &N, expected: &Expected) -> bool {
+    match expected {
+        Expected::Null => node.is_null(),
+        Expected::Bool(right) => node.as_boolean() == Some(*right),
+        Expected::Number(right) => node.as_number().is_some_and(|left| cmp::equal_numbers(&left, right)),
+        Expected::String(right) => node.as_string().is_some_and(|left| left == right.as_str()),
+        Expected::Array(right) => node.as_array().is_some_and(|left| {
             left.len() == right.len()
-                && left.iter().zip(right).all(|(left, right)| equals(Kind::of(left), right))
-        }
+                && left.elements().zip(right).all(|(left, right)| left.equals_value(right))
+        }),
         // Names are unique on both sides, so equal counts and a match for each make them equal.
-        (Kind::Object(left), Expected::Object(right)) => {
+        Expected::Object(right) => node.as_object().is_some_and(|left| {
             left.len() == right.len()
-                && left
-                    .iter()
-                    .all(|(name, left)| right.get(name).is_some_and(|right| equals(Kind::of(left), right)))
-        }
-        _ => false,
+                && left.members().all(|(name, left)| {
+                    right.get(name.as_ref()).is_some_and(|right| left.equals_value(right))
+                })
+        }),
     }
 }
 
 /// Whether no two elements are equal, in time linear in their size.
-pub(super) fn is_unique(elements: &[Value]) -> bool {
+pub(crate) fn is_unique<'a, F: Json, N: Node<'a, F, Number = Number>>(
+    elements: impl ExactSizeIterator<Item = N> + Clone,
+) -> bool {
     if elements.len() < 2 {
         return true;
     }
-    let Some(scalars) = elements.iter().map(Scalar::of).collect::<Option<Vec<_>>>() else {
+    let Some(scalars) = elements.clone().map(|element| Scalar::of(&element)).collect::<Option<Vec<_>>>()
+    else {
         // Objects and arrays are rare here; they are compared as converted.
-        return unique::is_unique(&elements.iter().map(converted).collect::<Vec<_>>());
+        return unique::is_unique(&elements.map(|element| converted(&element)).collect::<Vec<_>>());
     };
     if scalars.len() <= PAIRWISE_ELEMENTS_MAX {
         return scalars.iter().enumerate().all(|(at, scalar)| !scalars[..at].contains(scalar));
@@ -56,44 +57,49 @@ enum Scalar<'a> {
     Null,
     Boolean(bool),
     Number(NumberIdentity),
-    String(&'a str),
+    String(Cow<'a, str>),
 }
 
 impl<'a> Scalar<'a> {
-    fn of(value: &'a Value) -> Option<Self> {
-        match Kind::of(value) {
-            Kind::Null => Some(Self::Null),
-            Kind::Boolean(boolean) => Some(Self::Boolean(boolean)),
-            Kind::Number(number) => Some(Self::Number(Number::identity(number))),
-            Kind::String(string) => Some(Self::String(string)),
-            Kind::Array(_) | Kind::Object(_) => None,
+    fn of<F: Json, N: Node<'a, F, Number = Number>>(node: &N) -> Option<Self> {
+        match node.json_type() {
+            JsonType::Null => Some(Self::Null),
+            JsonType::Boolean => node.as_boolean().map(Self::Boolean),
+            JsonType::Number | JsonType::Integer => {
+                node.as_number().map(|number| Self::Number(number.identity()))
+            }
+            JsonType::String => node.as_string().map(Self::String),
+            JsonType::Array | JsonType::Object => None,
         }
     }
 }
 
-fn converted(value: &Value) -> Expected {
-    match Kind::of(value) {
-        Kind::Null => Expected::Null,
-        Kind::Boolean(boolean) => boolean.into(),
-        Kind::Number(number) => number.into(),
-        Kind::String(string) => string.into(),
-        Kind::Array(array) => array.iter().map(converted).collect(),
-        Kind::Object(object) => {
-            object.iter().map(|(name, value)| (name.to_owned(), converted(value))).collect()
-        }
+fn converted<'a, F: Json, N: Node<'a, F, Number = Number>>(node: &N) -> Expected {
+    if let Some(array) = node.as_array() {
+        return array.elements().map(|element| converted(&element)).collect();
+    }
+    if let Some(object) = node.as_object() {
+        let members = object.members();
+        return members.map(|(name, member)| (name.as_ref().to_owned(), converted(&member))).collect();
+    }
+    match (node.as_string(), node.as_number(), node.as_boolean()) {
+        (Some(string), _, _) => string.into_owned().into(),
+        (_, Some(number), _) => number.into(),
+        (_, _, Some(boolean)) => boolean.into(),
+        (None, None, None) => Expected::Null,
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use sonic_rs::Value;
+
     use super::*;
+    use crate::json::node::SonicNode;
 
     fn unique(text: &str) -> bool {
         let value: Value = sonic_rs::from_str(text).unwrap();
-        match Kind::of(&value) {
-            Kind::Array(array) => is_unique(array),
-            _ => unreachable!(),
-        }
+        SonicNode::new(&value, None).as_array().unwrap().is_unique()
     }
 
     #[test]
@@ -116,8 +122,9 @@ mod tests {
 
     #[test]
     fn equality_with_a_schema_value() {
-        let holds =
-            |text: &str, expected: Expected| equals(Kind::of(&sonic_rs::from_str(text).unwrap()), &expected);
+        let holds = |text: &str, expected: Expected| {
+            SonicNode::new(&sonic_rs::from_str(text).unwrap(), None).equals_value(&expected)
+        };
         assert!(holds(r#"{"b":[1.0,"\u0061"],"a":null}"#, serde_json::json!({"a": null, "b": [1, "a"]})));
         assert!(!holds(r#"{"a":1}"#, serde_json::json!({"a": 1, "b": 1})));
         assert!(!holds(r#"{"a":1,"c":1}"#, serde_json::json!({"a": 1, "b": 1})));

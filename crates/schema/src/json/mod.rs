@@ -18,13 +18,13 @@
 mod depth;
 mod document;
 mod duplicate;
-mod equality;
+pub(crate) mod equality;
 mod index;
 mod integer;
 mod node;
-mod number;
-mod retrieve;
-mod schema;
+pub(crate) mod number;
+pub(crate) mod retrieve;
+pub(crate) mod schema;
 mod violation;
 
 #[cfg(test)]

@@ -155,7 +155,7 @@ impl<'a> Node<'a, SonicJson> for SonicNode<'a> {
     }
 
     fn equals_value(&self, expected: &serde_json::Value) -> bool {
-        equality::equals(self.kind, expected)
+        equality::equals(self, expected)
     }
 
     /// The validator asks for this only to put the instance into an error. No payload leaves this module,
@@ -235,10 +235,11 @@ impl<'a> Array<'a, SonicJson> for ArrayNode<'a> {
     }
 
     fn is_unique(&self) -> bool {
-        equality::is_unique(self.elements)
+        equality::is_unique(self.elements())
     }
 }
 
+#[derive(Clone)]
 pub(super) struct ElementNodes<'a> {
     elements: std::slice::Iter<'a, Value>,
     index: Option<&'a Index<'a>>,
@@ -250,5 +251,11 @@ impl<'a> Iterator for ElementNodes<'a> {
     #[inline]
     fn next(&mut self) -> Option<SonicNode<'a>> {
         self.elements.next().map(|value| SonicNode::new(value, self.index))
+    }
+}
+
+impl ExactSizeIterator for ElementNodes<'_> {
+    fn len(&self) -> usize {
+        self.elements.len()
     }
 }

@@ -8,7 +8,7 @@ const TWO_POW_63: f64 = 9_223_372_036_854_775_808.0;
 
 /// A number of a message, as the parser holds it.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Number {
+pub(crate) enum Number {
     Unsigned(u64),
     /// Less than zero.
     Signed(i64),
@@ -27,12 +27,12 @@ impl From<sonic_rs::Number> for Number {
 }
 
 impl Number {
-    pub(super) fn is_beyond_64_bits(self) -> bool {
+    pub(crate) fn is_beyond_64_bits(self) -> bool {
         matches!(self, Self::Float(float) if float.abs() >= TWO_POW_63)
     }
 
     /// The same key for numbers that JSON Schema holds equal, such as `1` and `1.0`.
-    pub(super) fn identity(self) -> NumberIdentity {
+    pub(crate) fn identity(self) -> NumberIdentity {
         match self {
             Self::Unsigned(unsigned) => NumberIdentity::Whole(unsigned.into()),
             Self::Signed(signed) => NumberIdentity::Whole(signed.into()),
@@ -60,7 +60,7 @@ impl From<Number> for serde_json::Value {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum NumberIdentity {
+pub(crate) enum NumberIdentity {
     Whole(i128),
     Bits(u64),
 }

@@ -10,9 +10,9 @@ use jsonschema::{Retrieve, Uri};
 use serde_json::Value;
 
 /// The largest schema file, in bytes.
-pub(super) const FILE_BYTES_MAX: u64 = 1024 * 1024;
+pub(crate) const FILE_BYTES_MAX: u64 = 1024 * 1024;
 /// How many files one schema may refer to, directly or not.
-const FILES_MAX: usize = 64;
+pub(crate) const FILES_MAX: usize = 64;
 
 type Refusal = Box<dyn Error + Send + Sync>;
 
@@ -81,7 +81,7 @@ fn local_path(uri: &Uri<String>) -> Result<PathBuf, Refusal> {
 }
 
 /// Reads a schema file.
-pub(super) fn read(file: &Path) -> Result<String, String> {
+pub(crate) fn read(file: &Path) -> Result<String, String> {
     // A device or a pipe could be read for ever, and opening one can block.
     if !fs::metadata(file).map_err(|error| error.to_string())?.is_file() {
         return Err("not a regular file".to_owned());

@@ -4,7 +4,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use jsonschema::{Draft, PatternOptions, ValidationError, Validator};
+use jsonschema::{Draft, PatternOptions, ValidationError, Validator, json::Json};
 use serde_json::Value;
 
 use super::{
@@ -51,15 +51,7 @@ impl Schema {
     /// # Errors
     /// [`SchemaError`] if a file cannot be read, is not JSON, or is not a valid schema.
     pub fn load(path: &Path) -> Result<Self, SchemaError> {
-        let about_file = |error: SchemaError| SchemaError { file: Some(path.to_owned()), ..error };
-        let text = retrieve::read(path).map_err(|reason| about_file(SchemaError::whole(reason)))?;
-        // The folder is resolved and the file is not: a schema may itself be a link, as in a Kubernetes
-        // ConfigMap, and its references are meant relative to where the link is.
-        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let folder =
-            parent.canonicalize().map_err(|error| about_file(SchemaError::whole(error.to_string())))?;
-        let base = path.file_name().map(|name| folder.join(name));
-        Self::compile(&text, Some(folder), base.as_deref()).map_err(about_file)
+        load(path).map(|validator| Self { validator })
     }
 
     /// Compiles a schema from its text. `$ref` may reach files of `folder`, if there is one.
@@ -67,29 +59,7 @@ impl Schema {
     /// # Errors
     /// [`SchemaError`] if the text is not JSON or not a valid schema, or a file it refers to is not.
     pub fn from_text(text: &str, folder: Option<&Path>) -> Result<Self, SchemaError> {
-        let folder = folder
-            .map(|folder| {
-                folder.canonicalize().map_err(|e| SchemaError::whole(format!("{}: {e}", folder.display())))
-            })
-            .transpose()?;
-        // Relative references resolve against the last part of the base, which need not exist.
-        let base = folder.as_ref().map(|folder| folder.join("schema"));
-        Self::compile(text, folder, base.as_deref())
-    }
-
-    fn compile(text: &str, folder: Option<PathBuf>, base: Option<&Path>) -> Result<Self, SchemaError> {
-        let schema = retrieve::parse(text).map_err(SchemaError::whole)?;
-        refuse_invalid(&schema)?;
-        let mut options = jsonschema::options_for::<SonicJson>()
-            .with_retriever(FolderRetriever::new(folder))
-            .with_pattern_options(
-                PatternOptions::regex().size_limit(PATTERN_BYTES_MAX).dfa_size_limit(PATTERN_BYTES_MAX),
-            );
-        if let Some(base) = base {
-            options = options.with_base_uri(file_uri(base)?);
-        }
-        let validator = options.build(&schema).map_err(|error| SchemaError::at_keyword(&error))?;
-        Ok(Self { validator })
+        from_text(text, folder).map(|validator| Self { validator })
     }
 
     /// Whether the message satisfies the schema. Cheaper than [`Self::check`].
@@ -104,13 +74,7 @@ impl Schema {
     /// [`Violation`], exactly if [`Self::is_valid`] is false.
     pub fn check(&self, document: &Document) -> Result<(), Violation> {
         let index = document.is_wide().then(|| Index::of(document.root()));
-        let root = SonicNode::new(document.root(), index.as_ref());
-        // Should the regular-expression engine itself fail, the validator looks for the offending value in
-        // its copy of the message, which there is none of (see `SonicNode::to_value`), and panics.
-        panic::catch_unwind(AssertUnwindSafe(|| {
-            self.validator.validate(root).map_err(|error| Violation::new(&error))
-        }))
-        .unwrap_or_else(|_| Err(Violation::undecided()))
+        check(&self.validator, SonicNode::new(document.root(), index.as_ref()))
     }
 }
 
@@ -118,6 +82,59 @@ impl fmt::Debug for Schema {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Schema").finish_non_exhaustive()
     }
+}
+
+/// [`Schema::load`], for any representation of messages.
+pub(crate) fn load<F: Json>(path: &Path) -> Result<Validator<F>, SchemaError> {
+    let text = retrieve::read(path).map_err(|reason| SchemaError::whole(reason).of_file(path))?;
+    // The folder is resolved and the file is not: a schema may itself be a link, as in a Kubernetes
+    // ConfigMap, and its references are meant relative to where the link is.
+    let folder = folder_of(path)?;
+    let base = path.file_name().map(|name| folder.join(name));
+    compile(&text, Some(folder), base.as_deref()).map_err(|error| error.of_file(path))
+}
+
+/// The canonical folder of the schema file `path`.
+pub(crate) fn folder_of(path: &Path) -> Result<PathBuf, SchemaError> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    parent.canonicalize().map_err(|error| SchemaError::whole(error.to_string()).of_file(path))
+}
+
+/// [`Schema::from_text`], for any representation of messages.
+pub(crate) fn from_text<F: Json>(text: &str, folder: Option<&Path>) -> Result<Validator<F>, SchemaError> {
+    let folder = folder
+        .map(|folder| {
+            folder.canonicalize().map_err(|e| SchemaError::whole(format!("{}: {e}", folder.display())))
+        })
+        .transpose()?;
+    // Relative references resolve against the last part of the base, which need not exist.
+    let base = folder.as_ref().map(|folder| folder.join("schema"));
+    compile(text, folder, base.as_deref())
+}
+
+fn compile<F: Json>(
+    text: &str,
+    folder: Option<PathBuf>,
+    base: Option<&Path>,
+) -> Result<Validator<F>, SchemaError> {
+    let schema = retrieve::parse(text).map_err(SchemaError::whole)?;
+    refuse_invalid(&schema)?;
+    let mut options =
+        jsonschema::options_for::<F>().with_retriever(FolderRetriever::new(folder)).with_pattern_options(
+            PatternOptions::regex().size_limit(PATTERN_BYTES_MAX).dfa_size_limit(PATTERN_BYTES_MAX),
+        );
+    if let Some(base) = base {
+        options = options.with_base_uri(file_uri(base)?);
+    }
+    options.build(&schema).map_err(|error| SchemaError::at_keyword(&error))
+}
+
+/// [`Schema::check`], for any representation of messages.
+pub(crate) fn check<F: Json>(validator: &Validator<F>, root: F::Node<'_>) -> Result<(), Violation> {
+    // Should the regular-expression engine itself fail, the validator looks for the offending value in
+    // its copy of the message, which there is none of (see `to_value` of the nodes), and panics.
+    panic::catch_unwind(AssertUnwindSafe(|| validator.validate(root).map_err(|error| Violation::new(&error))))
+        .unwrap_or_else(|_| Err(Violation::undecided()))
 }
 
 /// Why a schema cannot be used. The configuration is at fault.
@@ -133,8 +150,12 @@ pub struct SchemaError {
 }
 
 impl SchemaError {
-    fn whole(reason: String) -> Self {
+    pub(crate) fn whole(reason: String) -> Self {
         Self { file: None, pointer: String::new(), reason }
+    }
+
+    pub(crate) fn of_file(self, path: &Path) -> Self {
+        Self { file: Some(path.to_owned()), ..self }
     }
 
     /// From the meta-schema, to which the schema is the instance.

@@ -21,7 +21,7 @@ pub struct Violation {
 }
 
 impl Violation {
-    pub(super) fn new(error: &ValidationError<'_>) -> Self {
+    pub(crate) fn new(error: &ValidationError<'_>) -> Self {
         Self {
             pointer: printable(error.instance_path().as_str()),
             keyword: error.kind().keyword().to_owned(),
@@ -30,7 +30,7 @@ impl Violation {
     }
 
     /// A message that could not be judged: the regular-expression engine gave up on a pattern.
-    pub(super) fn undecided() -> Self {
+    pub(crate) fn undecided() -> Self {
         Self { pointer: String::new(), keyword: "pattern".to_owned(), schema_pointer: String::new() }
     }
 }

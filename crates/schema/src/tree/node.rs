@@ -1,0 +1,287 @@
+use std::{borrow::Cow, ops::ControlFlow, slice};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use jsonschema::{
+    JsonType,
+    json::{Array, Json, JsonNumber as _, Node, NodeIdentity, Object},
+};
+
+use super::{Tree, Value, index::Index, value::Name};
+use crate::json::{equality, number::Number};
+
+/// Binary messages, for a validator that reads them in place.
+pub(super) struct TreeJson;
+
+impl Json for TreeJson {
+    type Node<'a> = TreeNode<'a>;
+    type PreparedKey = Box<str>;
+    type StringBuffer = ();
+
+    /// As for JSON text: a lookup scans the members, or asks the index of a wide object.
+    const KEYS_PER_LOOKUP: usize = 8;
+    const ACYCLIC: bool = true;
+
+    fn prepare_key(key: &str) -> Box<str> {
+        key.into()
+    }
+
+    fn with_string_node<T>((): &mut (), string: &str, f: impl FnOnce(TreeNode<'_>) -> T) -> T {
+        f(TreeNode { values: slice::from_ref(&Value::Text(string)), index: None })
+    }
+}
+
+/// One value of a message: itself, and behind it what is inside.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct TreeNode<'a> {
+    values: &'a [Value<'a>],
+    index: Option<&'a Index<'a>>,
+}
+
+impl<'a> TreeNode<'a> {
+    pub fn root(tree: &'a Tree<'a>) -> Self {
+        Self { values: &tree.values, index: tree.index.as_ref() }
+    }
+
+    #[inline]
+    fn value(&self) -> Value<'a> {
+        self.values.first().copied().unwrap_or(Value::Null)
+    }
+
+    fn inside(&self) -> &'a [Value<'a>] {
+        self.values.get(1..=self.value().size()).unwrap_or_default()
+    }
+}
+
+impl<'a> Node<'a, TreeJson> for TreeNode<'a> {
+    type Object = ObjectNode<'a>;
+    type Array = ArrayNode<'a>;
+    type Number = Number;
+
+    #[inline]
+    fn as_object(&self) -> Option<ObjectNode<'a>> {
+        match self.value() {
+            Value::Object { .. } => Some(ObjectNode(*self)),
+            _ => None,
+        }
+    }
+
+    #[inline]
+    fn as_array(&self) -> Option<ArrayNode<'a>> {
+        match self.value() {
+            Value::Array { count, .. } => Some(ArrayNode { node: *self, count: count as usize }),
+            _ => None,
+        }
+    }
+
+    #[inline]
+    fn as_string(&self) -> Option<Cow<'a, str>> {
+        match self.value() {
+            Value::Text(text) => Some(Cow::Borrowed(text)),
+            Value::Bytes(bytes) => Some(Cow::Owned(STANDARD.encode(bytes))),
+            _ => None,
+        }
+    }
+
+    #[inline]
+    fn as_number(&self) -> Option<Number> {
+        match self.value() {
+            Value::Number(number) => Some(number),
+            _ => None,
+        }
+    }
+
+    #[inline]
+    fn as_boolean(&self) -> Option<bool> {
+        match self.value() {
+            Value::Boolean(boolean) => Some(boolean),
+            _ => None,
+        }
+    }
+
+    #[inline]
+    fn is_null(&self) -> bool {
+        matches!(self.value(), Value::Null)
+    }
+
+    #[inline]
+    fn json_type(&self) -> JsonType {
+        match self.value() {
+            Value::Null => JsonType::Null,
+            Value::Boolean(_) => JsonType::Boolean,
+            Value::Number(_) => JsonType::Number,
+            Value::Text(_) | Value::Bytes(_) => JsonType::String,
+            Value::Array { .. } => JsonType::Array,
+            Value::Object { .. } => JsonType::Object,
+        }
+    }
+
+    /// Byte length bounds the number of code points from both sides, which mostly decides it.
+    fn string_length_within(&self, min: u64, max: u64) -> Option<bool> {
+        let text = match self.value() {
+            Value::Text(text) => text,
+            Value::Bytes(bytes) => return Some((min..=max).contains(&base64_len(bytes))),
+            _ => return None,
+        };
+        let bytes = text.len() as u64;
+        let fewest = bytes.div_ceil(4);
+        if bytes < min || fewest > max {
+            return Some(false);
+        }
+        Some((min <= fewest && bytes <= max) || (min..=max).contains(&(text.chars().count() as u64)))
+    }
+
+    fn equals_value(&self, expected: &serde_json::Value) -> bool {
+        match (self.value(), expected) {
+            // Not encoded again for each of many values of a schema.
+            (Value::Bytes(bytes), serde_json::Value::String(text)) => {
+                base64_len(bytes) == text.len() as u64 && STANDARD.encode(bytes) == *text
+            }
+            _ => equality::equals(self, expected),
+        }
+    }
+
+    /// The validator asks for this only to put the instance into an error, where no payload belongs.
+    fn to_value(&self) -> Cow<'a, serde_json::Value> {
+        Cow::Owned(serde_json::Value::Null)
+    }
+
+    fn identity(&self) -> Option<NodeIdentity> {
+        Some(NodeIdentity::new(self.values.as_ptr().addr()))
+    }
+}
+
+fn base64_len(bytes: &[u8]) -> u64 {
+    bytes.len().div_ceil(3) as u64 * 4
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ObjectNode<'a>(TreeNode<'a>);
+
+impl<'a> Object<'a, TreeJson> for ObjectNode<'a> {
+    type Node = TreeNode<'a>;
+    type MemberName = Cow<'a, str>;
+    type MembersIter = MemberNodes<'a>;
+
+    fn len(&self) -> usize {
+        match self.0.value() {
+            Value::Object { count, .. } => count as usize,
+            _ => 0,
+        }
+    }
+
+    fn get(&self, key: &Box<str>) -> Option<TreeNode<'a>> {
+        let TreeNode { values, index } = self.0;
+        if let Some(members) = index.zip(values.first()).and_then(|(index, object)| index.members(object)) {
+            let place = *members.get(&Name::of_text(key))?;
+            return Some(TreeNode { values: values.get(place..)?, index });
+        }
+        let is_it = |name: Value<'a>| match name {
+            Value::Text(text) => text == &**key,
+            name => Name::of(name) == Some(Name::of_text(key)),
+        };
+        self.pairs().find(|(name, _)| is_it(*name)).map(|(_, node)| node)
+    }
+
+    fn members(&self) -> MemberNodes<'a> {
+        MemberNodes(self.pairs())
+    }
+
+    /// A name is a value already, except for an integer, which has to be written out.
+    fn try_for_each_name_node<B>(
+        &self,
+        buffer: &mut (),
+        mut f: impl FnMut(TreeNode<'_>) -> ControlFlow<B>,
+    ) -> ControlFlow<B> {
+        self.pairs().try_for_each(|(name, _)| TreeJson::with_string_node(buffer, &written(name), &mut f))
+    }
+}
+
+impl<'a> ObjectNode<'a> {
+    fn pairs(&self) -> Pairs<'a> {
+        Pairs { rest: self.0.inside(), index: self.0.index }
+    }
+}
+
+fn written(name: Value<'_>) -> Cow<'_, str> {
+    match name {
+        Value::Text(text) => Cow::Borrowed(text),
+        Value::Number(number) => Cow::Owned(number.as_str().into_owned()),
+        _ => Cow::Borrowed(""),
+    }
+}
+
+struct Pairs<'a> {
+    rest: &'a [Value<'a>],
+    index: Option<&'a Index<'a>>,
+}
+
+impl<'a> Iterator for Pairs<'a> {
+    type Item = (Value<'a>, TreeNode<'a>);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        let (name, values) = self.rest.split_first()?;
+        self.rest = values.get(1 + values.first()?.size()..)?;
+        Some((*name, TreeNode { values, index: self.index }))
+    }
+}
+
+pub(super) struct MemberNodes<'a>(Pairs<'a>);
+
+impl<'a> Iterator for MemberNodes<'a> {
+    type Item = (Cow<'a, str>, TreeNode<'a>);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.next().map(|(name, node)| (written(name), node))
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ArrayNode<'a> {
+    node: TreeNode<'a>,
+    count: usize,
+}
+
+impl<'a> Array<'a, TreeJson> for ArrayNode<'a> {
+    type Node = TreeNode<'a>;
+    type ElementsIter = ElementNodes<'a>;
+
+    #[inline]
+    fn len(&self) -> usize {
+        self.count
+    }
+
+    fn elements(&self) -> ElementNodes<'a> {
+        ElementNodes { rest: self.node.inside(), count: self.count, index: self.node.index }
+    }
+
+    fn is_unique(&self) -> bool {
+        equality::is_unique(self.elements())
+    }
+}
+
+#[derive(Clone)]
+pub(super) struct ElementNodes<'a> {
+    rest: &'a [Value<'a>],
+    count: usize,
+    index: Option<&'a Index<'a>>,
+}
+
+impl<'a> Iterator for ElementNodes<'a> {
+    type Item = TreeNode<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<TreeNode<'a>> {
+        let values = self.rest;
+        self.rest = values.get(1 + values.first()?.size()..)?;
+        self.count = self.count.saturating_sub(1);
+        Some(TreeNode { values, index: self.index })
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.count, Some(self.count))
+    }
+}
+
+impl ExactSizeIterator for ElementNodes<'_> {}

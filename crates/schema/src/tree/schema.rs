@@ -1,0 +1,51 @@
+use std::{fmt, path::Path};
+
+use jsonschema::Validator;
+
+use super::{
+    Tree,
+    node::{TreeJson, TreeNode},
+};
+use crate::json::{SchemaError, Violation, schema};
+
+/// A compiled JSON Schema for binary messages, in all else like that of [`json`](crate::json::Schema).
+pub struct Schema {
+    validator: Validator<TreeJson>,
+}
+
+impl Schema {
+    /// Reads and compiles the schema in the file `path`, as [`json::Schema::load`](crate::json::Schema::load).
+    ///
+    /// # Errors
+    /// [`SchemaError`] if a file cannot be read, is not JSON, or is not a valid schema.
+    pub fn load(path: &Path) -> Result<Self, SchemaError> {
+        schema::load(path).map(|validator| Self { validator })
+    }
+
+    /// Compiles a schema from its text. `$ref` may reach files of `folder`, if there is one.
+    ///
+    /// # Errors
+    /// [`SchemaError`] if the text is not JSON or not a valid schema, or a file it refers to is not.
+    pub fn from_text(text: &str, folder: Option<&Path>) -> Result<Self, SchemaError> {
+        schema::from_text(text, folder).map(|validator| Self { validator })
+    }
+
+    /// Whether the message satisfies the schema. Cheaper than [`Self::check`].
+    pub fn is_valid(&self, tree: &Tree<'_>) -> bool {
+        self.validator.is_valid(TreeNode::root(tree))
+    }
+
+    /// Checks the message, and says where it first breaks the schema.
+    ///
+    /// # Errors
+    /// [`Violation`], exactly if [`Self::is_valid`] is false.
+    pub fn check(&self, tree: &Tree<'_>) -> Result<(), Violation> {
+        schema::check(&self.validator, TreeNode::root(tree))
+    }
+}
+
+impl fmt::Debug for Schema {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Schema").finish_non_exhaustive()
+    }
+}
