@@ -54,6 +54,8 @@ pub struct Context<'a, R: Records> {
     pub now_ns: u64,
     /// When the event came, at the earliest: its answer is due the policy's `timeout-ms` later.
     pub arrived_ns: u64,
+    /// Nothing more may be held of messages that are not complete.
+    pub is_memory_full: bool,
     pub worker: &'a mut Worker,
     pub records: &'a mut R,
 }

@@ -36,6 +36,8 @@ pub struct Sessions {
     engine_v1: Arc<Engine>,
     stats: Stats,
     next_connection: u64,
+    /// Bytes held of messages that are not complete.
+    buffered_size: usize,
 }
 
 /// What bounds the sessions.
@@ -100,6 +102,7 @@ impl Sessions {
             engine_v1,
             stats: Stats::default(),
             next_connection: 0,
+            buffered_size: 0,
         }
     }
 
@@ -109,6 +112,11 @@ impl Sessions {
 
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
+    }
+
+    /// Bytes held of messages that are not complete.
+    pub fn buffered_size(&self) -> usize {
+        self.buffered_size
     }
 
     pub fn stats(&self) -> &Stats {
@@ -203,6 +211,7 @@ impl Sessions {
         entry.active_ns = now_ns;
         entry.session.adopt(engine, now_ns);
         let age_max_ns = self.options.age_max_ns;
+        let (held_before, is_memory_full) = (entry.session.buffered_size(), context.is_memory_full);
         let verdict = context.inspecting(entry.peer, |context| {
             if let Some(offer) = entry.offer.take() {
                 offer.open(entry.session.engine(), None, context);
@@ -219,10 +228,15 @@ impl Sessions {
             if age_max_ns.is_some_and(|max| now_ns.saturating_sub(entry.started_ns) > max) {
                 return entry.session.condemn(Anomaly::TooOld, direction, context);
             }
-            entry.session.handle_frame(event.frame, context)
+            let verdict = entry.session.handle_frame(event.frame, context);
+            if is_memory_full && entry.session.buffered_size() > held_before {
+                return entry.session.condemn(Anomaly::MemoryFull, direction, context);
+            }
+            verdict
         });
+        self.buffered_size = self.buffered_size - held_before + entry.session.buffered_size();
         if entry.session.is_over() {
-            self.entries.remove(&id);
+            self.end(id, context);
         }
         verdict
     }
@@ -240,6 +254,7 @@ impl Sessions {
             && !entry.session.engine().fails_open()
         {
             let session = &mut entry.session;
+            self.buffered_size -= session.buffered_size();
             context.inspecting(entry.peer, |context| session.condemn(Anomaly::Late, direction, context));
         }
     }
@@ -247,13 +262,14 @@ impl Sessions {
     /// The proxy says that a connection has ended.
     pub(crate) fn end<R: Records>(&mut self, id: CorrelationId, context: &mut Context<'_, R>) {
         if let Some(mut entry) = self.entries.remove(&id) {
+            self.buffered_size -= entry.session.buffered_size();
             entry.session.end(&mut context.records.sink(entry.peer));
         }
     }
 
     /// Forgets sessions that were silent too long; to be called a few times a second.
     pub fn sweep<R: Records>(&mut self, now_ns: u64, worker: &mut Worker, records: &mut R) {
-        let mut context = Context { now_ns, arrived_ns: now_ns, worker, records };
+        let mut context = Context { now_ns, arrived_ns: now_ns, is_memory_full: false, worker, records };
         for _ in 0..SWEEP_MAX {
             let idle_ns = self.options.engine.idle_timeout_ns();
             let is_due = |turn: &Turn| turn.at_ns.saturating_add(idle_ns) <= now_ns;
@@ -271,6 +287,7 @@ impl Sessions {
 
     /// Tells the end of all sessions: nothing more will be heard of them.
     pub fn end_all<R: Records>(&mut self, records: &mut R) {
+        self.buffered_size = 0;
         for (_, mut entry) in self.entries.drain() {
             entry.session.end(&mut records.sink(entry.peer));
         }

@@ -73,6 +73,7 @@ fn the_configuration_of_a_real_proxy_is_handed_out() {
     let mut context = wsi_agent::Context {
         now_ns: 0,
         arrived_ns: u64::MAX,
+        is_memory_full: false,
         worker: &mut agent.worker,
         records: &mut agent.told,
     };

@@ -25,6 +25,7 @@ use crate::{
     plan::Plan,
     report,
     signals::Signals,
+    sockets,
 };
 
 /// A process that serves.
@@ -47,10 +48,9 @@ struct AuditThread {
 pub(crate) fn run(path: &Path) -> Result<ExitCode, Box<dyn Error>> {
     let signals = Signals::block()?;
     let plan = Plan::load(path)?;
-    if plan.settings.listeners.is_empty() {
-        return Err(
-            "nothing to serve: the configuration has no listener; add one, as in config/demo.kdl".into()
-        );
+    if plan.serves_nothing() {
+        let text = "nothing to serve: the configuration has neither a listener nor an agent with a transport; add one, as in config/demo.kdl";
+        return Err(text.into());
     }
     raise_descriptor_limit();
     for warning in &plan.warnings {
@@ -67,8 +67,7 @@ impl Running {
     /// # Errors
     /// An address or a file that can't be opened, or a kernel that lacks what a shard needs.
     pub fn start(plan: Plan) -> Result<Self, Box<dyn Error>> {
-        let listener_names = plan.settings.listeners.iter().map(|listener| listener.name.clone()).collect();
-        let names = Arc::new(Names::new(listener_names, plan.engines.iter().map(|engine| &**engine)));
+        let names = Arc::new(names(&plan));
         let admin = plan.settings.admin.as_ref().map(|admin| bind_admin(admin.bind)).transpose()?;
         let file = plan.settings.audit.as_ref().map(|audit| audit::open(&audit.path)).transpose()?;
 
@@ -83,9 +82,10 @@ impl Running {
             .unzip();
         let writer = file.map(|file| audit_writer(receivers, &names, file));
         let counts = writer.as_ref().map(audit::Writer::counts).unwrap_or_default();
-        let exposition = Exposition::new(names, cells.clone(), counts, env!("CARGO_PKG_VERSION"));
+        let exposition =
+            Exposition::new(Arc::clone(&names), cells.clone(), counts, env!("CARGO_PKG_VERSION"));
 
-        let dataplane = Dataplane::start(options(plan, senders, cells))?;
+        let dataplane = Dataplane::start(options(plan, &names, senders, cells))?;
         let readiness = Arc::new(ReadinessCell::default());
         let metrics = Arc::new(move || exposition.render());
         let state = AdminState { metrics, readiness: Arc::clone(&readiness) };
@@ -146,7 +146,22 @@ fn bind_admin(address: std::net::SocketAddr) -> Result<TcpListener, Box<dyn Erro
         .map_err(|error| format!("can't listen on {address} for admin: {error}; is the port in use?").into())
 }
 
-fn options(plan: Plan, senders: Vec<Option<audit::Sender>>, cells: Vec<Arc<ShardCells>>) -> Options {
+/// Listeners first, then sockets, which records call after their policy.
+fn names(plan: &Plan) -> Names {
+    let listeners = plan.settings.listeners.iter().map(|listener| listener.name.clone());
+    let served = plan.agents.iter().zip(&plan.engines).enumerate().filter(|(_, (agent, _))| agent.is_some());
+    let sockets = served.clone().map(|(_, (_, engine))| engine.name().to_owned());
+    Names::new(listeners.chain(sockets).collect(), plan.engines.iter().map(|engine| &**engine))
+        .with_room(served.map(|(policy, _)| policy))
+}
+
+fn options(
+    mut plan: Plan,
+    names: &Arc<Names>,
+    senders: Vec<Option<audit::Sender>>,
+    cells: Vec<Arc<ShardCells>>,
+) -> Options {
+    let agents = sockets::of(&mut plan, names);
     let Settings { runtime, listeners, upstreams, .. } = plan.settings;
     let shards = plan
         .cpus
@@ -165,6 +180,7 @@ fn options(plan: Plan, senders: Vec<Option<audit::Sender>>, cells: Vec<Arc<Shard
     };
     Options {
         shards,
+        agents,
         listeners: listeners
             .into_iter()
             .zip(plan.routes)

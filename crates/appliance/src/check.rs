@@ -15,8 +15,10 @@ pub(crate) fn check(path: &Path) -> Result<ExitCode, Box<dyn Error>> {
     }
     println!("{}: valid", path.display());
     print!("{}", report::limits(&plan));
-    if plan.settings.listeners.is_empty() {
-        println!("  note       there is no listener, so `run` would have nothing to serve");
+    if plan.serves_nothing() {
+        println!(
+            "  note       there is neither a listener nor a transport, so `run` would have nothing to serve"
+        );
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -11,6 +11,7 @@ mod plan;
 mod report;
 mod selftest;
 mod signals;
+mod sockets;
 
 use std::process::ExitCode;
 

@@ -1,8 +1,12 @@
 //! A configuration made ready to start: read, compiled, and placed on cores.
 
-use std::{error::Error, path::Path, sync::Arc};
+use std::{
+    error::Error,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
-use wsi_config::{Configuration, Settings, Warning};
+use wsi_config::{Configuration, Settings, Template, Warning};
 use wsi_inspect::Engine;
 
 use crate::memory;
@@ -11,6 +15,8 @@ use crate::memory;
 pub(crate) struct Plan {
     pub settings: Settings,
     pub engines: Vec<Arc<Engine>>,
+    /// By policy: where proxies reach it, and what they may add to it.
+    pub agents: Vec<Option<Agent>>,
     pub warnings: Vec<Warning>,
     pub routes: Vec<Vec<wsi_dataplane::Route>>,
     /// The core of each shard, or `None` where there are more shards than cores.
@@ -19,7 +25,21 @@ pub(crate) struct Plan {
     pub memory_max: u64,
 }
 
+/// A policy that is served at a unix socket.
+pub(crate) struct Agent {
+    pub path: PathBuf,
+    pub mode: u32,
+    pub sessions_max: usize,
+    pub age_max_s: Option<u64>,
+    pub template: Template,
+}
+
 impl Plan {
+    /// Nobody could reach it.
+    pub fn serves_nothing(&self) -> bool {
+        self.settings.listeners.is_empty() && self.agents.iter().all(Option::is_none)
+    }
+
     /// # Errors
     /// Every mistake of the file, or the first rule that can't be compiled.
     pub fn load(path: &Path) -> Result<Self, Box<dyn Error>> {
@@ -29,7 +49,7 @@ impl Plan {
     /// # Errors
     /// The first rule that can't be compiled.
     pub fn of(configuration: Configuration) -> Result<Self, Box<dyn Error>> {
-        let Configuration { settings, ruleset, warnings, places } = configuration;
+        let Configuration { settings, ruleset, warnings, places, templates } = configuration;
         let mut engines = Vec::new();
         for (index, policy) in ruleset.policies.iter().enumerate() {
             let engine = Engine::compile(policy, index).map_err(|error| {
@@ -38,9 +58,23 @@ impl Plan {
             })?;
             engines.push(Arc::new(engine));
         }
+        let transports = ruleset.policies.into_iter().map(|policy| policy.transport);
+        let agents = transports
+            .zip(templates)
+            .map(|(transport, template)| {
+                let (transport, template) = (transport?, template?);
+                Some(Agent {
+                    path: transport.path,
+                    mode: transport.mode,
+                    sessions_max: transport.sessions_max,
+                    age_max_s: transport.age_max_s,
+                    template,
+                })
+            })
+            .collect();
         let cpus = cpus(&settings.runtime.shards)?;
         let memory_max = memory::memory_max(settings.runtime.memory_max);
-        Ok(Self { settings, engines, warnings, routes: ruleset.routes, cpus, memory_max })
+        Ok(Self { settings, engines, agents, warnings, routes: ruleset.routes, cpus, memory_max })
     }
 }
 

@@ -28,6 +28,13 @@ pub(crate) fn startup(plan: &Plan) -> String {
             .collect();
         line(&mut out, "listener", &format!("{} at {}: {}", listener.name, listener.bind, routes.join(", ")));
     }
+    for (agent, engine) in plan.agents.iter().zip(&plan.engines) {
+        if let Some(agent) = agent {
+            let sessions = agent.sessions_max;
+            let text = format!("{}: {}, {sessions} sessions at most", engine.name(), agent.path.display());
+            line(&mut out, "agent", &text);
+        }
+    }
     if let Some(audit) = &plan.settings.audit {
         line(&mut out, "audit", &audit.path.display().to_string());
     }

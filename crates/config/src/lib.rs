@@ -10,6 +10,7 @@ mod grammar;
 mod listener;
 mod names;
 mod outlets;
+mod pushed;
 mod runtime;
 mod settings;
 mod size;
@@ -32,6 +33,8 @@ pub use crate::settings::{
     Admin, Audit, Listener, Payload, Runtime, Server, Settings, Shards, TrustedProxy, Upstream,
 };
 
+pub use crate::pushed::{PushError, Template};
+
 use crate::diagnostics::Findings;
 use crate::document::Block;
 use crate::source::Source;
@@ -48,6 +51,8 @@ pub struct Configuration {
     /// What is allowed but deserves a look.
     pub warnings: Vec<Warning>,
     pub places: Places,
+    /// By policy: what a proxy may add to, for those that proxies reach.
+    pub templates: Vec<Option<Template>>,
 }
 
 /// Reads and checks the file at `path`.
@@ -101,7 +106,8 @@ pub fn parse(name: &str, text: &str, base: &Path) -> Result<Configuration, Confi
         admin: outlets::read_admin(root, &mut findings),
     };
     let (warnings, places) = findings.into_warnings()?;
-    Ok(Configuration { settings, ruleset: Ruleset { policies, routes }, warnings, places })
+    let templates = Template::of_all(&document, &policies, base);
+    Ok(Configuration { settings, ruleset: Ruleset { policies, routes }, warnings, places, templates })
 }
 
 fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {

@@ -17,6 +17,8 @@ pub(crate) const SCRATCH_SIZE: usize = 64 << 10;
 pub(crate) struct Core {
     pub shard: u16,
     pub now_ns: u64,
+    /// What is read in this turn came no earlier: the turn before took its time, and looked before it began.
+    pub arrived_ns: u64,
     pub ring: Ring,
     /// What is being read at this moment; empty of meaning between two reads.
     pub scratch: Vec<u8>,

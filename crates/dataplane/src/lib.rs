@@ -4,6 +4,7 @@
 //! its own for readiness ([`ring`](crate)), a table of connections, a timer wheel and a
 //! [`Worker`](wsi_inspect::Worker); reading and writing are plain non-blocking calls into and out of one scratch buffer.
 
+mod agent;
 mod budget;
 mod connection;
 mod core;
@@ -27,6 +28,7 @@ mod wake;
 use std::{
     io,
     net::SocketAddr,
+    path::PathBuf,
     sync::{
         Arc,
         mpsc::{self, Receiver},
@@ -37,9 +39,10 @@ pub use memory::MemoryBound;
 /// What a [`Listener`] chooses by.
 pub use wsi_policy::Route;
 
-pub use options::{Listener, Options, Server, ShardOptions, Upstream};
+pub use options::{AgentSocket, Configurator, Listener, Options, Server, ShardOptions, Upstream};
 
 use crate::{
+    agent::{Agents, Compiler},
     budget::Budget,
     core::ConnectionCount,
     runtime::Core,
@@ -72,6 +75,10 @@ pub enum StartError {
     )]
     Listen { address: SocketAddr, source: io::Error },
     #[error(
+        "can't listen on {}: {source}; is its folder there, may it be written, and does nobody else listen there?", path.display()
+    )]
+    Agent { path: PathBuf, source: io::Error },
+    #[error(
         "can't start shard {shard}: {source}; `websocket-inspector doctor` tells what this machine lacks"
     )]
     Shard { shard: usize, source: io::Error },
@@ -91,6 +98,11 @@ impl Dataplane {
             memory: Budget::new(options.memory_max),
             drain_timeout: options.drain_timeout,
         };
+        let agents = agent::listen(options.agents)?;
+        let compiler =
+            Compiler::start_for(&agents).map_err(|source| StartError::Shard { shard: 0, source })?;
+        let shards = options.shards.len();
+        let mut agents = agent::spread(agents, shards);
         let mut prepared = Vec::new();
         for (shard, each) in options.shards.into_iter().enumerate() {
             let sockets = shared
@@ -102,14 +114,19 @@ impl Dataplane {
                 })
                 .collect::<Result<Vec<_>, _>>()?;
             let wake = Wake::new().map_err(|source| StartError::Shard { shard, source })?;
-            prepared.push((each, sockets, wake));
+            let agents = agents.get_mut(shard).map(std::mem::take).unwrap_or_default();
+            prepared.push((each, sockets, agents, wake));
         }
         let (tell_done, done) = mpsc::channel();
         let mut plane = Self { cores: Vec::new(), wakes: Vec::new(), done };
-        for (shard, (each, sockets, wake)) in prepared.into_iter().enumerate() {
+        for (shard, (each, sockets, agents, wake)) in prepared.into_iter().enumerate() {
             let (shared, cpu, theirs) = (shared.clone(), each.cpu, wake.clone());
             let number = u16::try_from(shard).unwrap_or(u16::MAX);
-            let make = move || Shard::new(number, each, shared, sockets, theirs);
+            let compiler = compiler.clone();
+            let make = move || {
+                let agents = Agents::new(agents, &shared.engines, compiler, theirs.clone());
+                Shard::new(number, each, shared, sockets, agents, theirs)
+            };
             match Core::spawn(&format!("shard-{shard}"), cpu, tell_done.clone(), make) {
                 Ok(core) => {
                     plane.cores.push(core);

@@ -1,6 +1,6 @@
 //! What a data plane is started with.
 
-use std::{net::SocketAddr, num::NonZeroU32, sync::Arc, time::Duration};
+use std::{fmt, net::SocketAddr, num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
 
 use wsi_inspect::Engine;
 use wsi_policy::Route;
@@ -12,6 +12,7 @@ pub struct Options {
     /// One a shard.
     pub shards: Vec<ShardOptions>,
     pub listeners: Vec<Listener>,
+    pub agents: Vec<AgentSocket>,
     /// By [`wsi_policy::UpstreamId`].
     pub upstreams: Vec<Upstream>,
     /// By [`wsi_policy::PolicyId`].
@@ -54,4 +55,43 @@ pub struct Upstream {
 pub struct Server {
     pub address: SocketAddr,
     pub weight: NonZeroU32,
+}
+
+/// A unix socket at which proxies ask for verdicts.
+#[derive(Debug)]
+pub struct AgentSocket {
+    pub path: PathBuf,
+    /// Permission bits of its file.
+    pub mode: u32,
+    /// Its number among the listeners, in records.
+    pub listener: u16,
+    /// An index into [`Options::engines`].
+    pub engine: usize,
+    /// WebSockets that are known at once.
+    pub sessions_max: usize,
+    pub age_max: Option<Duration>,
+    pub configurator: Configurator,
+}
+
+type Compile = dyn Fn(&str) -> Result<Arc<Engine>, String> + Send + Sync;
+
+/// Makes a policy of a configuration that a proxy pushes (a JSON object), or says what is wrong with it. It runs on a thread
+/// of its own.
+#[derive(Clone)]
+pub struct Configurator(Arc<Compile>);
+
+impl Configurator {
+    pub fn new(compile: impl Fn(&str) -> Result<Arc<Engine>, String> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(compile))
+    }
+
+    pub(crate) fn compile(&self, config: &str) -> Result<Arc<Engine>, String> {
+        (self.0)(config)
+    }
+}
+
+impl fmt::Debug for Configurator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Configurator")
+    }
 }

@@ -58,11 +58,19 @@ impl Completion {
     /// # Errors
     /// The kernel's reason, such as EMFILE.
     pub fn accepted(&self) -> io::Result<TcpStream> {
+        self.accepted_descriptor().map(TcpStream::from)
+    }
+
+    /// The same, of whatever kind it is.
+    ///
+    /// # Errors
+    /// The kernel's reason, such as EMFILE.
+    pub fn accepted_descriptor(&self) -> io::Result<OwnedFd> {
         if self.result < 0 {
             return Err(io::Error::from_raw_os_error(-self.result));
         }
         // SAFETY: a completed accept gives a new descriptor that nobody else owns, and each completion is asked once.
-        Ok(TcpStream::from(unsafe { OwnedFd::from_raw_fd(self.result) }))
+        Ok(unsafe { OwnedFd::from_raw_fd(self.result) })
     }
 }
 

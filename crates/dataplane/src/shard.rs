@@ -13,6 +13,7 @@ use wsi_inspect::{Engine, Role, Worker};
 use wsi_telemetry::{ShardCells, audit::Origin};
 
 use crate::{
+    agent::Agents,
     budget::{Budget, Holdings},
     connection::Connection,
     core::{ConnectionCount, Core, SCRATCH_SIZE},
@@ -33,7 +34,8 @@ const PUBLISH_NS: u64 = 50_000_000;
 /// plain thread, calls it until [`Shard::is_done`].
 pub(crate) struct Shard {
     core: Core,
-    table: Table,
+    table: Table<Connection>,
+    agents: Agents,
     sockets: Vec<Socket>,
     wake: Wake,
     cells: Arc<ShardCells>,
@@ -74,6 +76,7 @@ impl Shard {
         options: ShardOptions,
         shared: Shared,
         sockets: Vec<Socket>,
+        mut agents: Agents,
         wake: Wake,
     ) -> io::Result<Self> {
         let started = Instant::now();
@@ -87,9 +90,11 @@ impl Shard {
             ring.accept(socket, Token::Accept(listener))?;
         }
         ring.poll_readable(&wake, Token::Wake)?;
+        agents.start(&mut ring)?;
         let core = Core {
             shard: number,
             now_ns: 0,
+            arrived_ns: 0,
             ring,
             scratch: vec![0; SCRATCH_SIZE],
             worker,
@@ -106,6 +111,7 @@ impl Shard {
         Ok(Self {
             core,
             table: Table::default(),
+            agents,
             sockets,
             wake,
             cells: options.cells,
@@ -125,16 +131,21 @@ impl Shard {
     /// # Errors
     /// The ring is broken; nothing can be served any more.
     pub fn turn(&mut self) -> io::Result<()> {
-        let timeout = if self.core.again.is_empty() { Duration::from_nanos(TICK_NS) } else { Duration::ZERO };
+        let is_busy = !self.core.again.is_empty() || self.agents.is_busy();
+        let timeout = if is_busy { Duration::ZERO } else { Duration::from_nanos(TICK_NS) };
+        // Proxies wait for answers with a deadline of their own, so it matters how long their events may have waited here.
+        let busy_ns = if self.agents.is_empty() { 0 } else { elapsed_ns(self.started) - self.core.now_ns };
         let mut completions = std::mem::take(&mut self.completions);
         self.core.ring.wait(timeout, &mut completions)?;
         // The one time of this turn.
         self.core.now_ns = elapsed_ns(self.started);
+        self.core.arrived_ns = self.core.now_ns.saturating_sub(busy_ns);
         self.core.stats.turns += 1;
         for completion in completions.drain(..) {
             self.handle(completion);
         }
         self.completions = completions;
+        self.agents.go_on(&mut self.core);
         self.go_on();
         self.expire();
         self.core.memory.give_back();
@@ -152,6 +163,7 @@ impl Shard {
         for key in self.table.keys() {
             self.remove(key);
         }
+        self.agents.finish(&mut self.core);
         self.published_ns = 0;
         self.publish();
     }
@@ -159,7 +171,11 @@ impl Shard {
     fn handle(&mut self, completion: Completion) {
         match completion.token {
             Token::Nobody => {}
-            Token::Readable(..) | Token::Writable(..) if completion.is_cancelled() => {}
+            Token::Readable(..) | Token::Writable(..) | Token::AgentReadable(_) | Token::AgentWritable(_)
+                if completion.is_cancelled() => {}
+            Token::AgentAccept(socket) => self.agents.on_accept(socket, completion, &mut self.core),
+            Token::AgentReadable(key) => self.agents.on_readable(key, completion, &mut self.core),
+            Token::AgentWritable(key) => self.agents.on_writable(key, &mut self.core),
             Token::Wake => self.on_wake(completion.is_last()),
             Token::Accept(listener) => self.on_accept(listener, completion),
             Token::Readable(key, role) => self.with(key, |connection, core| {
@@ -273,6 +289,7 @@ impl Shard {
         if let Some(audit) = &self.core.audit {
             self.core.stats.audit_lost = audit.lost();
         }
+        self.agents.tick(&mut self.core);
         self.core.stats.bytes_held = self.core.memory.held();
         self.cells.publish(&self.core.worker, &self.core.stats);
         if self.drain.is_none() {
@@ -292,6 +309,7 @@ impl Shard {
             // A ring that takes no more entries ends the shard at its next wait.
             return;
         }
+        self.agents.on_wake(&mut self.core);
         if self.wake.command() == Command::Drain && self.drain.is_none() {
             self.begin_drain();
         }
@@ -300,6 +318,7 @@ impl Shard {
     fn begin_drain(&mut self) {
         let timeout_ns = u64::try_from(self.drain_timeout.as_nanos()).unwrap_or(u64::MAX);
         self.drain = Some(Drain { deadline_ns: self.core.now_ns.saturating_add(timeout_ns) });
+        self.agents.begin_drain();
         for socket in self.sockets.drain(..) {
             // Ends the accept in the ring, which would otherwise hold the socket open.
             let _ = socket.shutdown(std::net::Shutdown::Both);

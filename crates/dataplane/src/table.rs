@@ -1,30 +1,32 @@
 //! The connections of a shard, by [`Key`].
 
-use crate::{
-    connection::Connection,
-    token::{GENERATION_MASK, Key},
-};
+use crate::token::{GENERATION_MASK, Key};
 
 /// Connections in slots that are used again under a new generation.
-#[derive(Default)]
-pub(crate) struct Table {
-    slots: Vec<Slot>,
+pub(crate) struct Table<T> {
+    slots: Vec<Slot<T>>,
     free: Vec<u32>,
 }
 
-struct Slot {
+struct Slot<T> {
     generation: u32,
     /// Boxed, so that the table can grow without moving connections and an empty slot stays small.
-    connection: Option<Box<Connection>>,
+    connection: Option<Box<T>>,
 }
 
-impl Table {
+impl<T> Default for Table<T> {
+    fn default() -> Self {
+        Self { slots: Vec::new(), free: Vec::new() }
+    }
+}
+
+impl<T> Table<T> {
     pub fn len(&self) -> usize {
         self.slots.len() - self.free.len()
     }
 
     /// Adds the connection that `make` gives for its key. `None`: the table is full (2^32 slots).
-    pub fn insert(&mut self, make: impl FnOnce(Key) -> Box<Connection>) -> Option<&mut Connection> {
+    pub fn insert(&mut self, make: impl FnOnce(Key) -> Box<T>) -> Option<&mut T> {
         let index = match self.free.pop() {
             Some(index) => index,
             None => {
@@ -37,12 +39,12 @@ impl Table {
         Some(slot.connection.insert(make(Key { index, generation: slot.generation })))
     }
 
-    pub fn find(&mut self, key: Key) -> Option<&mut Connection> {
+    pub fn find(&mut self, key: Key) -> Option<&mut T> {
         let slot = self.slots.get_mut(key.index as usize)?;
         if slot.generation == key.generation { slot.connection.as_deref_mut() } else { None }
     }
 
-    pub fn remove(&mut self, key: Key) -> Option<Box<Connection>> {
+    pub fn remove(&mut self, key: Key) -> Option<Box<T>> {
         let slot = self.slots.get_mut(key.index as usize)?;
         if slot.generation != key.generation {
             return None;

@@ -20,6 +20,10 @@ pub(crate) enum Token {
     Accept(u32),
     Readable(Key, Role),
     Writable(Key, Role),
+    /// A proxy has connected to an agent's socket.
+    AgentAccept(u32),
+    AgentReadable(Key),
+    AgentWritable(Key),
 }
 
 impl Token {
@@ -38,6 +42,9 @@ impl Token {
             Self::Readable(key, Role::Server) => pack(key, 4),
             Self::Writable(key, Role::Client) => pack(key, 5),
             Self::Writable(key, Role::Server) => pack(key, 6),
+            Self::AgentAccept(socket) => u64::from(socket) << 32 | 7,
+            Self::AgentReadable(key) => pack(key, 8),
+            Self::AgentWritable(key) => pack(key, 9),
         }
     }
 
@@ -51,6 +58,9 @@ impl Token {
             4 => Self::Readable(key, Role::Server),
             5 => Self::Writable(key, Role::Client),
             6 => Self::Writable(key, Role::Server),
+            7 => Self::AgentAccept(index),
+            8 => Self::AgentReadable(key),
+            9 => Self::AgentWritable(key),
             _ => Self::Nobody,
         }
     }
@@ -74,6 +84,9 @@ mod tests {
             Token::Readable(key, Role::Server),
             Token::Writable(key, Role::Client),
             Token::Writable(Key { index: 0, generation: 0 }, Role::Server),
+            Token::AgentAccept(3),
+            Token::AgentReadable(key),
+            Token::AgentWritable(key),
         ] {
             assert_eq!(Token::from_bits(token.bits()), token);
         }

@@ -37,6 +37,11 @@ impl Wake {
 
     pub fn send(&self, command: Command) {
         self.command.store(command as u8, Ordering::Release);
+        self.rouse();
+    }
+
+    /// Wakes the shard, which looks for itself what there is.
+    pub fn rouse(&self) {
         // It fails only when the counter is full, and then the shard is about to wake anyway.
         let _ = (&*self.event).write(&1u64.to_ne_bytes());
     }

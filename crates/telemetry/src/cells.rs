@@ -34,6 +34,28 @@ pub struct DataplaneStats {
     pub panics: u64,
     /// Rounds of the shard's loop.
     pub turns: u64,
+    /// What the agent's sockets carry.
+    pub agent: AgentStats,
+}
+
+/// What a shard counts of proxies that ask it for verdicts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AgentStats {
+    /// Connections of proxies that are there now, and that there were.
+    pub links_open: u64,
+    pub links: u64,
+    /// Connections of proxies that were ended because of what came over them.
+    pub faults: u64,
+    /// Configurations of a proxy that were refused.
+    pub configurations_refused: u64,
+    /// Frames that were judged.
+    pub frames: u64,
+    /// WebSockets that are known now, and that were forgotten because there were too many or because they were silent.
+    pub sessions_open: u64,
+    pub sessions_evicted: u64,
+    pub sessions_idle: u64,
+    /// Answers that were not given because they were late.
+    pub late: u64,
 }
 
 /// What a shard last published. It is its one writer, so there are no locked instructions; shards do not share cache lines.
@@ -52,14 +74,14 @@ struct PolicyCells {
     verdicts: Box<[[Counter; 2]]>,
 }
 
-const DATAPLANE_COUNTERS: usize = 17;
+const DATAPLANE_COUNTERS: usize = 26;
 const POLICY_COUNTERS: usize = 9;
 
 impl ShardCells {
     pub fn new(names: &Names) -> Self {
         Self {
             dataplane: Default::default(),
-            policies: names.policies.iter().map(|policy| PolicyCells::new(policy.rules.len())).collect(),
+            policies: names.policies.iter().map(|policy| PolicyCells::new(policy.places())).collect(),
             unrouted: PolicyCells::new(names.fixed_rules.len()),
         }
     }
@@ -153,6 +175,18 @@ impl DataplaneStats {
             audit_lost,
             panics,
             turns,
+            agent:
+                AgentStats {
+                    links_open,
+                    links,
+                    faults,
+                    configurations_refused,
+                    frames,
+                    sessions_open,
+                    sessions_evicted,
+                    sessions_idle,
+                    late,
+                },
         } = self;
         [
             accepted,
@@ -172,6 +206,15 @@ impl DataplaneStats {
             audit_lost,
             panics,
             turns,
+            links_open,
+            links,
+            faults,
+            configurations_refused,
+            frames,
+            sessions_open,
+            sessions_evicted,
+            sessions_idle,
+            late,
         ]
     }
 
@@ -194,6 +237,15 @@ impl DataplaneStats {
             audit_lost,
             panics,
             turns,
+            links_open,
+            links,
+            faults,
+            configurations_refused,
+            frames,
+            sessions_open,
+            sessions_evicted,
+            sessions_idle,
+            late,
         ] = words;
         Self {
             accepted,
@@ -211,6 +263,17 @@ impl DataplaneStats {
             audit_lost,
             panics,
             turns,
+            agent: AgentStats {
+                links_open,
+                links,
+                faults,
+                configurations_refused,
+                frames,
+                sessions_open,
+                sessions_evicted,
+                sessions_idle,
+                late,
+            },
         }
     }
 }

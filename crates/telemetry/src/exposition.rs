@@ -6,7 +6,7 @@ use wsi_inspect::Stats;
 use wsi_policy::Direction;
 
 use crate::{
-    DataplaneStats, Names, ShardCells,
+    AgentStats, DataplaneStats, Names, ShardCells,
     audit::Counts,
     text::{Family, Kind},
 };
@@ -46,6 +46,7 @@ impl Exposition {
         let dataplane = self.dataplane();
         write_connections(&mut out, &dataplane);
         write_traffic(&mut out, &dataplane);
+        write_agent(&mut out, &dataplane.agent);
         let policies = self.policies();
         write_messages(&mut out, &policies);
         write_upgrades(&mut out, &policies);
@@ -70,10 +71,14 @@ impl Exposition {
         let policies = self.names.policies.iter().enumerate();
         let policies = policies.map(|(i, policy)| PolicySum {
             name: &policy.name,
-            rules: &policy.rules,
+            rules: policy.known().collect(),
             stats: sum(Some(i)),
         });
-        let unrouted = PolicySum { name: "", rules: &self.names.fixed_rules, stats: sum(None) };
+        let unrouted = PolicySum {
+            name: "",
+            rules: self.names.fixed_rules.iter().map(String::as_str).collect(),
+            stats: sum(None),
+        };
         policies.chain([unrouted]).collect()
     }
 
@@ -103,7 +108,7 @@ impl Exposition {
 /// A policy's name, rules and sums.
 struct PolicySum<'a> {
     name: &'a str,
-    rules: &'a [String],
+    rules: Vec<&'a str>,
     stats: Stats,
 }
 
@@ -114,7 +119,7 @@ impl PolicySum<'_> {
         let mut by_name = BTreeMap::new();
         for (i, (rule, counts)) in self.rules.iter().zip(&self.stats.verdicts).enumerate() {
             if *counts != [0; 2] || (shows_zeros && i >= fixed_rules) {
-                let sum = by_name.entry(rule.as_str()).or_insert([0; 2]);
+                let sum = by_name.entry(*rule).or_insert([0; 2]);
                 sum[0] += counts[0];
                 sum[1] += counts[1];
             }
@@ -158,6 +163,29 @@ fn write_traffic(out: &mut String, stats: &DataplaneStats) {
     Family::new(out, "wsi_held_bytes", Kind::Gauge, help).sample(&[], stats.bytes_held);
     Family::new(out, "wsi_shard_turns_total", Kind::Counter, "Rounds of the shards' loops.")
         .sample(&[], stats.turns);
+}
+
+fn write_agent(out: &mut String, stats: &AgentStats) {
+    Family::new(out, "wsi_agent_links_open", Kind::Gauge, "Connections of proxies that are there now.")
+        .sample(&[], stats.links_open);
+    Family::new(out, "wsi_agent_links_total", Kind::Counter, "Connections of proxies that were accepted.")
+        .sample(&[], stats.links);
+    let help = "Connections of proxies that were ended because of what came over them.";
+    Family::new(out, "wsi_agent_faults_total", Kind::Counter, help).sample(&[], stats.faults);
+    let help = "Configurations that a proxy pushed and that were refused.";
+    Family::new(out, "wsi_agent_configurations_refused_total", Kind::Counter, help)
+        .sample(&[], stats.configurations_refused);
+    Family::new(out, "wsi_agent_frames_total", Kind::Counter, "Frames that a proxy asked about.")
+        .sample(&[], stats.frames);
+    let help = "WebSockets of proxies that are known now.";
+    Family::new(out, "wsi_agent_sessions_open", Kind::Gauge, help).sample(&[], stats.sessions_open);
+    let help =
+        "WebSockets of proxies that were forgotten: there were too many, or they were silent too long.";
+    let mut forgotten = Family::new(out, "wsi_agent_sessions_forgotten_total", Kind::Counter, help);
+    forgotten.sample(&[("reason", "full")], stats.sessions_evicted);
+    forgotten.sample(&[("reason", "idle")], stats.sessions_idle);
+    let help = "Answers to a proxy that were not given because they were late.";
+    Family::new(out, "wsi_agent_late_total", Kind::Counter, help).sample(&[], stats.late);
 }
 
 fn write_messages(out: &mut String, policies: &[PolicySum<'_>]) {

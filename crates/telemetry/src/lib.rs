@@ -10,7 +10,7 @@ mod exposition;
 mod names;
 mod text;
 
-pub use cells::{DataplaneStats, ShardCells};
+pub use cells::{AgentStats, DataplaneStats, ShardCells};
 pub use counter::Counter;
 pub use exposition::Exposition;
-pub use names::{Names, PolicyNames};
+pub use names::{Names, PolicyNames, TooManyRules};

@@ -114,6 +114,7 @@ impl Agent {
             let mut context = Context {
                 now_ns: self.now_ns,
                 arrived_ns: self.now_ns,
+                is_memory_full: false,
                 worker: &mut self.worker,
                 records: &mut self.told,
             };

@@ -189,7 +189,7 @@ impl FrameSession {
     ) -> FrameVerdict {
         let code = match anomaly {
             Anomaly::TooOld => CloseCode::GOING_AWAY,
-            Anomaly::Late => CloseCode::INTERNAL_ERROR,
+            Anomaly::Late | Anomaly::MemoryFull => CloseCode::INTERNAL_ERROR,
             _ => CloseCode::POLICY_VIOLATION,
         };
         if self.ending.is_none_or(|ending| ending.state != EndState::Condemned) {

@@ -8,7 +8,7 @@ type Series = (String, Vec<(String, String)>);
 
 fn names() -> Names {
     let rules = ["fixed/a", "fixed/b", "own", "twice", "twice"].map(String::from).to_vec();
-    let policy = |name: &str| PolicyNames { name: name.into(), rules: rules.clone() };
+    let policy = |name: &str| PolicyNames { name: name.into(), rules: rules.clone(), ..Default::default() };
     Names {
         listeners: vec![],
         policies: vec![policy("plain"), policy("od\"d\\\nname")],

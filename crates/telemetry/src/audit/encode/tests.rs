@@ -21,7 +21,7 @@ const ORIGIN: Origin = Origin {
 fn names() -> Names {
     let mut names = Names::new(vec!["edge".into()], []);
     let rules = (0..names.fixed_rules.len()).map(|i| format!("own-{i}")).collect();
-    names.policies.push(PolicyNames { name: "chat".into(), rules });
+    names.policies.push(PolicyNames { name: "chat".into(), rules, ..Default::default() });
     names
 }
 
