@@ -4,6 +4,7 @@ Written from what real proxies (Zentinel 0.6.54) send and accept, not from the i
 
 import base64
 import json
+import random
 import socket
 import struct
 import time
@@ -118,6 +119,11 @@ class LinkV2(Link):
         return self.answer(body["correlation_id"])
 
 
+def new_id() -> str:
+    """As a proxy makes one."""
+    return "".join(random.choices(ALPHABET, k=11))
+
+
 class Proxy:
     """As many connections as a proxy opens, and WebSockets whose events go over them in turn."""
 
@@ -125,7 +131,6 @@ class Proxy:
         self.path = path
         self.links = [LinkV2(path, config=config) for _ in range(links)]
         self._turn = 0
-        self._ids = 0
 
     def close(self) -> None:
         for link in self.links:
@@ -135,16 +140,8 @@ class Proxy:
         self._turn += 1
         return self.links[self._turn % len(self.links)]
 
-    def new_id(self) -> str:
-        self._ids += 1
-        number, text = self._ids + 58**10, ""
-        while number:
-            number, digit = divmod(number, 58)
-            text = ALPHABET[digit] + text
-        return text
-
     def request(self, correlation_id: str | None = None, *, headers: dict | None = None, uri: str = "/chat") -> tuple[str, dict]:
-        own = correlation_id or self.new_id()
+        own = correlation_id or new_id()
         fields = {
             "connection": ["Upgrade"], "host": ["lab.test"], "upgrade": ["websocket"], "sec-websocket-key": [KEY],
             "sec-websocket-version": ["13"], "x-correlation-id": [own], "x-forwarded-by": ["Zentinel"],
