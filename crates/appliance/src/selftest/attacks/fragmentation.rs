@@ -68,18 +68,20 @@ fn behind(subject: Subject<'_>, group: &'static str, filler: &[u8]) -> Vec<Varia
         // The token lies across the end of the first 64 KiB.
         let across = &payload[filler.len() - (65_536 - half)..];
         let cut = [filler, &token[..half], &token[half..]];
-        // Where an early part leaves before what follows it is judged.
-        let early = [filler, &token[..half]].concat();
-        let late = [&token[half..], &filler[..FILLER_SIZE]].concat();
         attacks.extend([
             ("in one frame", framer.text(&payload)),
             ("in two", framer.fragments(TEXT, &[filler, token])),
             ("cut in the token", framer.fragments(TEXT, &cut)),
             ("across 64 KiB", framer.text(across)),
-            ("cut in the token, and more behind", framer.fragments(TEXT, &[&early, &late])),
             ("in binary", framer.frame(FIN | BINARY, &payload)),
             ("before it", framer.text(&[token, filler].concat())),
         ]);
+    }
+    if subject.fits(payload.len() + FILLER_SIZE) {
+        // Where an early part leaves before what follows it is judged.
+        let early = [filler, &token[..half]].concat();
+        let late = [&token[half..], &filler[..FILLER_SIZE]].concat();
+        attacks.push(("cut in the token, and more behind", framer.fragments(TEXT, &[&early, &late])));
     }
     let variant = |(name, wire)| subject.variant(Class::Fragmentation, group, name, wire);
     attacks.into_iter().map(variant).collect()
