@@ -32,6 +32,9 @@ fn report(body: &str) -> (i32, Value) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("test.kdl");
     std::fs::write(folder.path().join("any.json"), "{}").unwrap();
+    std::fs::write(folder.path().join("text.json"), r#"{"type": "string"}"#).unwrap();
+    let proto = "syntax = \"proto3\"; package chat; message Line { string text = 1; }";
+    std::fs::write(folder.path().join("chat.proto"), proto).unwrap();
     std::fs::write(&path, format!("agent \"test\" {{\n type \"websocket_inspector\"\n{body}\n}}\n")).unwrap();
     let run = selftest(&["--json", "-c", path.to_str().unwrap()]);
     let report: Value = serde_json::from_str(&run.out).unwrap_or_else(|_| panic!("{}{}", run.out, run.err));
@@ -99,6 +102,26 @@ fn a_policy_with_every_rule_holds() {
     assert_eq!(depth["how"]["1007"], depth["tried"], "what is no document breaks every schema");
     assert!(row(&report, "handshake", "origins").unwrap()["tried"].as_u64() > Some(20));
     assert!(says(&report, "not_tried", "behind 70,000 bytes"), "of 64 KiB at most");
+}
+
+#[test]
+fn binary_formats_are_tried_in_their_own_terms() {
+    for (name, schema) in [
+        ("MessagePack", r#"schema-type "msgpack"; schema-path "text.json""#),
+        ("Protobuf", r#"schema-type "protobuf"; schema-path "chat.proto" message="chat.Line""#),
+    ] {
+        for action in ["close", "drop"] {
+            let body = format!("validation {{ {schema}; action \"{action}\" }}");
+            let (code, report) = report(&body);
+            assert_eq!(code, 0, "{name}: {report:#}");
+            let (whole, cut) =
+                (row(&report, "schema", "whole").unwrap(), row(&report, "schema", "cut in two"));
+            let how = if action == "close" { "1007" } else { "dropped" };
+            assert_eq!(whole["how"][how], whole["tried"], "{name}");
+            assert!(whole["tried"].as_u64() > Some(30), "{name}");
+            assert_eq!(cut.is_some(), name == "Protobuf", "an empty map has no middle");
+        }
+    }
 }
 
 /// As the contract stands: names that are not built yet are mistakes, and none may be tried as if it were.

@@ -75,7 +75,7 @@ impl Report {
         let mut out = String::new();
         let total = self.findings.slipped() + self.findings.wrong();
         if total > 0 {
-            let _ = writeln!(out, "\n  slipped or went wrong ({total}, the first {}):", slips.len());
+            let _ = writeln!(out, "\n  slipped or went wrong, {} of {total}:", slips.len());
         }
         for slip in slips {
             let _ = writeln!(out, "    {} / {}: {}, {}", slip.class.name(), slip.group, slip.name, slip.way);

@@ -12,8 +12,8 @@ use super::{
     trial::{Delivery, Outcome, Variant},
 };
 
-/// Slips and the like that are kept with their bytes; all are counted.
-const DETAILS_MAX: usize = 20;
+/// Slips and the like of each row that are kept with their bytes; all are counted.
+const DETAILS_MAX: usize = 3;
 
 /// Makes the relay that is tried, under an engine.
 pub(super) type Build<'a> = &'a dyn Fn(Arc<Engine>) -> Result<Box<dyn Relay>, String>;
@@ -30,7 +30,7 @@ pub(super) fn product(engine: Arc<Engine>) -> Result<Box<dyn Relay>, String> {
 #[derive(Debug, Default)]
 pub(super) struct Findings {
     pub rows: BTreeMap<(Class, &'static str), Row>,
-    /// Attacks that got through, or did not end as they should; the first [`DETAILS_MAX`] of them.
+    /// Attacks that got through, or did not end as they should; the first [`DETAILS_MAX`] of each row.
     pub slips: Vec<Detail>,
     /// Benign messages that a rule of the user's own stops, by rule.
     pub benign: BTreeMap<String, Vec<String>>,
@@ -157,7 +157,8 @@ impl Findings {
     }
 
     fn keep(&mut self, detail: &Detail) {
-        if self.slips.len() < DETAILS_MAX {
+        let is_alike = |slip: &&Detail| (slip.class, slip.group) == (detail.class, detail.group);
+        if self.slips.iter().filter(is_alike).count() < DETAILS_MAX {
             let Detail { class, group, .. } = *detail;
             self.slips.push(Detail {
                 class,

@@ -10,8 +10,11 @@ use wsi_inspect::Engine;
 
 use super::{
     attacks::{
-        Bounds, Class, Subject, benign, binary, compression, encodings::Encoding, fragmentation, framing,
-        lifecycle, resources, text,
+        Bounds, Class, Subject, benign, binary, compression,
+        encodings::Encoding,
+        fragmentation, framing, lifecycle, resources,
+        schemas::{self, Documents},
+        text,
     },
     frames::{BINARY, FIN, Framer, TEXT},
     handshake::{self, Offer},
@@ -19,11 +22,6 @@ use super::{
     sample::{Sample, Samples},
     trial::{Claim, Variant},
 };
-
-/// Documents that a schema may refuse.
-const DOCUMENTS: [&str; 5] = ["{}", "[]", "1", "\"x\"", "null"];
-/// What is no document for any schema.
-const NO_DOCUMENTS: [&str; 4] = ["{", r#"{"a":1,"a":2}"#, "{} {}", "{\"a\":1}x"];
 
 /// A place among the engines of a [`Suite`].
 pub(super) type Place = usize;
@@ -154,28 +152,23 @@ impl Suite {
         let claim = Claim { rule: validation.name.clone(), action: action(policy, validation.action) };
         self.add_directions_without(&validation.name, validation.directions);
         for direction in claimed(validation.directions) {
+            let documents = Documents::new(policy, &validation.schema_type);
             let refused =
-                DOCUMENTS.into_iter().find(|document| oracle.stops(direction, opcode, document.as_bytes()));
+                documents.possible.iter().find(|document| oracle.stops(direction, opcode, document));
             if refused.is_none() {
-                let documents = DOCUMENTS.join("  ");
-                let name = &validation.name;
-                self.add_untried(vec![format!("{name}: no sample, the schema allows  {documents}")]);
+                let shown: Vec<_> =
+                    documents.possible.iter().map(|document| document.escape_ascii().to_string()).collect();
+                let line = format!("{}: no sample, the schema allows  {}", validation.name, shown.join("  "));
+                self.add_untried(vec![line]);
             }
             let bounds = Bounds::of(policy, direction);
-            let of = |token: &str| {
-                let sample = Sample::neutral(token.as_bytes());
+            let of = |token: &Vec<u8>| {
+                let sample = Sample::neutral(token);
                 let subject = Subject { sample: &sample, claim: &claim, direction, bounds };
-                schema(policy, subject, opcode)
+                schemas::of(policy, subject, opcode)
             };
-            let deep = "[".repeat(policy.limits.json_depth_max as usize + 1);
-            let deep = deep.clone() + &deep.replace('[', "]");
-            let broken = NO_DOCUMENTS
-                .iter()
-                .copied()
-                .chain([deep.as_str()])
-                .filter(|document| document.len() as u64 <= bounds.message_size_max);
             // One in every way, the others as they are.
-            let whole = broken.flat_map(|token| of(token).into_iter().take(1));
+            let whole = documents.never.iter().flat_map(|token| of(token).into_iter().take(1));
             let variants = refused.map(of).into_iter().flatten().chain(whole).collect();
             self.add(variants, &[place, WHOLE]);
         }
@@ -269,15 +262,6 @@ fn unfit(subject: Subject<'_>) -> Vec<String> {
         lines.push(format!("{rule}: within JSON, where it does not match or fit"));
     }
     lines
-}
-
-/// What a schema refuses, whole and cut.
-fn schema(policy: &Policy, subject: Subject<'_>, opcode: u8) -> Vec<Variant> {
-    let mut variants = fragmentation::of(subject, Class::Schema, opcode);
-    if policy.handshake.compression == Compression::Inspect {
-        variants.extend(compression::of(subject, opcode));
-    }
-    variants
 }
 
 /// The policy without rules that stop messages whatever is in them, or that a sample would have to satisfy first.

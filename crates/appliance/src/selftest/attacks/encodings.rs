@@ -1,6 +1,9 @@
 //! The same content as a later reader would undo it: escapes and encodings that a policy may claim to undo.
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use wsi_config::policy::ContentFilter;
 
 use super::Subject;
@@ -59,7 +62,7 @@ impl Encoding {
             Self::Percent => percent(token),
             Self::Html => html(token),
             Self::Unicode => unicode(token),
-            Self::Base64 => vec![("in a field", STANDARD.encode(token))],
+            Self::Base64 => base64(subject, token),
         };
         let mut variants = Vec::new();
         // What encoding leaves as it is proves nothing.
@@ -137,6 +140,18 @@ fn unicode(token: &str) -> Vec<(&'static str, String)> {
         ("zero width space between", between("\u{200b}")),
         ("zero width joiner between", between("\u{200d}")),
         ("soft hyphen between", between("\u{ad}")),
+    ]
+}
+
+/// Text in base64, in all three places that a letter can have in it. Shorter runs are words of any text: no policy minds them.
+fn base64(subject: Subject<'_>, token: &str) -> Vec<(&'static str, String)> {
+    let Some(filler) = subject.sample.filler else { return Vec::new() };
+    let behind = |size: usize| [&vec![filler; size][..], token.as_bytes()].concat();
+    vec![
+        ("behind 12 letters", STANDARD.encode(behind(12))),
+        ("behind 13 letters", STANDARD.encode(behind(13))),
+        ("behind 14 letters", STANDARD.encode(behind(14))),
+        ("for URLs, without padding", URL_SAFE_NO_PAD.encode(behind(13))),
     ]
 }
 

@@ -77,6 +77,12 @@ fn behind(subject: Subject<'_>, group: &'static str, filler: &[u8]) -> Vec<Varia
             ("before it", framer.text(&[token, filler].concat())),
         ]);
     }
+    if subject.fits(payload.len() + FILLER_SIZE) {
+        // Where an early part leaves before what follows it is judged.
+        let early = [filler, &token[..half]].concat();
+        let late = [&token[half..], &filler[..FILLER_SIZE]].concat();
+        attacks.push(("cut in the token, and more behind", framer.fragments(TEXT, &[&early, &late])));
+    }
     let variant = |(name, wire)| subject.variant(Class::Fragmentation, group, name, wire);
     attacks.into_iter().map(variant).collect()
 }

@@ -8,6 +8,7 @@ pub(super) mod fragmentation;
 pub(super) mod framing;
 pub(super) mod lifecycle;
 pub(super) mod resources;
+pub(super) mod schemas;
 pub(super) mod text;
 pub(super) mod upgrades;
 
