@@ -326,6 +326,36 @@ def test_version_1_on_the_same_socket(served):
 # Deadlines, bounds, the process.
 
 
+def test_an_answer_that_is_late_is_not_given(start, backend, tmp_path):
+    schema = tmp_path / "schema.json"
+    schema.write_text('{"type":"array"}')
+    path = tmp_path / "a.sock"
+    policy = f"""
+    transport "unix_socket" {{ path "{path}" }}
+    limits {{ max-message-size "12MiB" }}
+    validation {{ schema-type "json"; schema-path "{schema}" }}
+    content-filter {{ rules "xss" "sqli" "command-injection" }}
+    """
+    inspector = start(backend.port, agent_block(policy, timeout_ms=1))
+    proxy = Proxy(path, links=2)
+    ws = proxy.open()
+    big = b"[" + b",".join([b'{"k":"some words","n":12345.678}'] * 300_000) + b"]"
+    proxy.next_link().send(FRAME, frame_event(ws.id, True, 0, "text", big))
+    deadline = time.monotonic() + 10
+    while inspector.metrics()["wsi_agent_late_total"] < 1:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    # As a proxy does, the next event comes when the last one was given up: what waits behind a long inspection is late as well.
+    ws.index[True] = 1
+    assert ws.text(True, b"[]") == 1011
+    # The late one got no answer at all.
+    for link in proxy.links:
+        link.socket.settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            link.receive()
+    proxy.close()
+
+
 def test_a_full_table_forgets_the_one_that_was_silent_longest(start, backend, tmp_path):
     path = tmp_path / "a.sock"
     inspector = start(backend.port, agent_block(f'transport "unix_socket" {{ path "{path}"; max-sessions 3 }}'))
