@@ -105,7 +105,8 @@ impl StreamPlan {
             Compression::Strip | Compression::Refuse => 64 << 10,
         };
         let held = self.held_size_max.max(self.hold_back_size + (64 << 10)) as u64 + read;
-        message_size_max.min(held)
+        // Buffers grow by doubling.
+        message_size_max.min(held.saturating_mul(2))
     }
 }
 

@@ -7,7 +7,7 @@ use hyperscan::{Builder, Matching, Patterns, StreamingDatabase};
 use crate::{
     CompileError, Flow, MatchSink, Pattern, PatternId, ScanError,
     database::compile_fault,
-    escape::{Unescaped, unescape_json_part},
+    escape::{ESCAPE_SIZE_MAX, Unescaped, unescape_json_part},
 };
 
 /// How often JSON escapes are undone.
@@ -15,6 +15,10 @@ const LAYERS_MAX: usize = crate::escape::DEPTH_MAX_DEFAULT;
 
 /// What one character may take in its escaped form, undone as often as it is: `\u` and four digits, each of which may be escaped.
 const ESCAPED_SIZE_MAX: usize = 6_usize.pow(LAYERS_MAX as u32);
+
+/// What the layers wait with, as bytes of the text: an escape of the first, and of the second and third, whose bytes are escapes.
+const CARRIED_SIZE_MAX: usize = ESCAPE_SIZE_MAX * (1 + 6 + 36);
+const _: () = assert!(LAYERS_MAX == 3);
 
 /// The patterns of a [`Database`](crate::Database), compiled for texts that come in parts.
 pub struct StreamDatabase {
@@ -48,10 +52,15 @@ impl StreamDatabase {
         Ok(Some(Self { engine, width_max, memory_size }))
     }
 
-    /// The most bytes of a text that a match can span, counted with all escapes that are undone if `unescapes`; `None`: there is no
-    /// bound.
+    /// How many of the last bytes that were scanned may belong to a match that is not told yet, with all escapes that are undone
+    /// if `unescapes`; `None`: there is no bound.
     pub fn span_max(&self, unescapes: bool) -> Option<usize> {
-        self.width_max.map(|width| width.saturating_mul(if unescapes { ESCAPED_SIZE_MAX } else { 1 }))
+        let width_max = self.width_max?;
+        if !unescapes {
+            return Some(width_max);
+        }
+        // Each layer waits for the end of an escape that may have been cut: a match that ends before that is told later.
+        Some(width_max.saturating_mul(ESCAPED_SIZE_MAX).saturating_add(CARRIED_SIZE_MAX))
     }
 
     /// The most memory of one [`Stream`], in bytes, without the part that it is given.

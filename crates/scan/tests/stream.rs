@@ -113,6 +113,6 @@ fn spans_are_bounded_where_patterns_are() {
         StreamDatabase::compile(&[Pattern { id: PatternId(0), expression }]).unwrap().unwrap()
     };
     assert_eq!(database("ab{1,3}").span_max(false), Some(4));
-    assert_eq!(database("ab{1,3}").span_max(true), Some(4 * 216));
+    assert_eq!(database("ab{1,3}").span_max(true), Some(4 * 216 + 12 * 43));
     assert_eq!(database("ab+").span_max(false), None);
 }
