@@ -1,7 +1,11 @@
 """client <-> zentinel <-> backend, and zentinel asks the inspector over a unix socket."""
 
+import signal
+import struct
+import threading
 import time
 from pathlib import Path
+from typing import Self
 
 from chain import Chain
 from play import (
@@ -17,14 +21,18 @@ from play import (
     silence,
 )
 from support.peers import Pair
+from support.wire import TEXT
 from transcript import Transcript, seen
 
-RESTART_MAX_S = 90
-SECOND_S = 4
+CRASH_MAX_S = 90
+REPLACED_MAX_S = 40
+RELOAD_S = 2
 GRACE_S = 5.5
 """How long a client that was blocked may go on before the proxy is made to cut it off, and a little more."""
 
-CLOSED = Ending("close 1008", "close 1008")
+# Having written the close frame to the client, the proxy does not pass on the client's answer.
+CLOSED = Ending("cut off", "close 1008")
+PROXY_TIMEOUT = "timeout-ms 5000"
 IN_USE, NOT_THE_PROXYS = "X-Request-Id: ccF9ysBDDXr", "X-Request-Id: mine"
 
 
@@ -48,8 +56,8 @@ def run(folder: Path, transcript: Transcript) -> None:
         _same_id(chain, transcript)
         _hidden(chain, transcript)
         silence(transcript, quiet, opened)
-        _restart(chain, transcript)
-        _second(chain, transcript)
+        _crash(chain, transcript)
+        _replaced(chain, transcript)
     _pushed(folder, transcript)
 
 
@@ -110,7 +118,12 @@ def _same_id(chain: Chain, transcript: Transcript) -> None:
 
 def _hidden(chain: Chain, transcript: Transcript) -> None:
     def large() -> str:
-        return carries(chain.open(), "to_server", BAD + b"a" * (2 << 20))
+        pair = chain.open()
+        # A mask of zeros, so that none of what follows can be taken for the start of a frame to wait for.
+        payload = BAD + b"a" * (2 << 20)
+        pair.client.queue(struct.pack("!BBQI", 0x80 | TEXT, 0x80 | 127, len(payload), 0) + payload)
+        pair.exchange(until=lambda: pair.server.heard.payloads or pair.server.heard.ended)
+        return seen(pair)
 
     transcript.compare(
         "the proxy lets pass a blocked pattern in a frame above 1 MiB, and asks nobody",
@@ -119,57 +132,86 @@ def _hidden(chain: Chain, transcript: Transcript) -> None:
     )
 
 
-def _restart(chain: Chain, transcript: Transcript) -> None:
-    def restart() -> str:
+def _crash(chain: Chain, transcript: Transcript) -> None:
+    def crash() -> str:
         held = chain.open()
         carries(held, "to_server", b"before")
-        chain.inspector.stop()
-        stopped = time.monotonic()
+        chain.inspector.process.kill()
+        killed = time.monotonic()
         away = chain.status()
         chain.start_inspector()
-        started = time.monotonic()
+        ready = time.monotonic()
         while chain.status() != 101:
-            assert time.monotonic() - stopped < RESTART_MAX_S, f"no upgrade passes {RESTART_MAX_S} s after the stop"
+            assert time.monotonic() - killed < CRASH_MAX_S, f"no upgrade passes {CRASH_MAX_S} s after it"
             time.sleep(0.05)
-        transcript.measured("stop to ready", f"{started - stopped:.2f} s")
-        transcript.measured("stop to the first upgrade that passes", f"{time.monotonic() - stopped:.2f} s")
+        transcript.measured("end to ready again", f"{ready - killed:.2f} s")
+        transcript.measured("end to the first upgrade that passes", f"{time.monotonic() - killed:.2f} s")
         return f"HTTP {away} while it is away; one that was open: {ends(held, 'to_server', CLIENT.text('hello'))}"
 
     transcript.compare(
-        "a restart of the inspector",
+        "the inspector is killed and started again",
         "HTTP 503 while it is away; one that was open: server [before] cut off; client [] HTTP in the WebSocket",
-        restart,
+        crash,
     )
 
 
-def _second(chain: Chain, transcript: Transcript) -> None:
-    """The way to replace an inspector without a gap."""
+def _replaced(chain: Chain, transcript: Transcript) -> None:
+    """The way to restart without a gap."""
 
     def replaced() -> str:
         first = chain.inspector
-        chain.start_second_inspector()
-        chain.proxy.reload("agent.sock", "second.sock")
-        statuses, until = set(), time.monotonic() + SECOND_S
-        while time.monotonic() < until:
-            statuses.add(chain.status())
-            if first is not None and time.monotonic() > until - SECOND_S / 2:
-                first.stop()
-                first = None
+        with _Upgrades(chain) as upgrades:
+            chain.start_second_inspector()
+            chain.proxy.reload("agent.sock", "second.sock")
+            time.sleep(RELOAD_S)
+            first.signal(signal.SIGTERM)
+            first_ends = first.wait_exit(REPLACED_MAX_S)
         foreign = chain.status(origin="Origin: https://evil.example")
-        return f"HTTP {sorted(statuses, key=str)} meanwhile, HTTP {foreign} to a foreign origin after it"
+        return (
+            f"HTTP {upgrades.statuses} meanwhile; the first ends with {first_ends}; HTTP {foreign} to a foreign origin"
+        )
 
     transcript.compare(
-        "a second inspector at another socket, SIGHUP to the proxy, the first one is stopped",
-        "HTTP [101] meanwhile, HTTP 403 to a foreign origin after it",
+        "a second inspector at another socket, SIGHUP to the proxy with that path, SIGTERM to the first",
+        "HTTP [101] meanwhile; the first ends with 0; HTTP 403 to a foreign origin",
         replaced,
     )
+
+
+class _Upgrades:
+    """Asks for upgrades, one after the other, until the end of the block."""
+
+    def __init__(self, chain: Chain):
+        self._chain = chain
+        self._seen: set[str] = set()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._ask)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._over.set()
+        self._thread.join()
+
+    @property
+    def statuses(self) -> str:
+        return f"[{', '.join(sorted(self._seen))}]"
+
+    def _ask(self) -> None:
+        while not self._over.wait(0.02):
+            try:
+                self._seen.add(str(self._chain.status()))
+            except (AssertionError, OSError) as error:
+                self._seen.add(repr(error))
 
 
 def _pushed(folder: Path, transcript: Transcript) -> None:
     """Policy from the `config` block of the proxy's own configuration."""
 
     def pushed(origin: str) -> dict[str, str]:
-        return {"timeout-ms 200": f"timeout-ms 200\n        config {{ handshake {{ {origin} }} }}"}
+        return {PROXY_TIMEOUT: f"{PROXY_TIMEOUT}\n        config {{ handshake {{ {origin} }} }}"}
 
     partner = "Origin: https://partner.example"
     with Chain("agent", folder / "pushed", pushed('allow-origins "https://partner.example"')) as chain:
