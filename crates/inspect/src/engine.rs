@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use wsi_policy::{
     Action, Compression, ContentFilter, Direction, EventKind, EventSet, FailureMode, HandshakeRules,
-    MessageTypes, Mode, Pattern as PolicyPattern, Policy, RateLimit, Validation,
+    MessageTypes, Mode, Normalize, Pattern as PolicyPattern, Policy, RateLimit, Validation,
 };
 use wsi_ratelimit::Rate;
-use wsi_scan::{Database, Expression, Pattern, PatternId, RegexFlags};
+use wsi_scan::{Database, Expression, Kinds, Normalizer, Pattern, PatternId, RegexFlags};
 use wsi_schema::json;
 use wsi_ws::{
     WireLimits,
@@ -75,15 +75,15 @@ pub(crate) struct ScanPlan {
     pub database: Database,
     /// By pattern id.
     pub rules: Vec<PatternRule>,
-    /// Whether any filter wants escapes undone.
-    pub normalize_json: bool,
+    pub normalizer: Normalizer,
 }
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PatternRule {
     pub rule: RuleId,
     pub action: Action,
-    pub normalize_json: bool,
+    /// What may have been undone for a match to count.
+    pub kinds: Kinds,
 }
 
 #[derive(Debug)]
@@ -348,8 +348,9 @@ impl Compiler<'_> {
             }
         })?;
         let rules: Vec<_> = chosen.iter().map(|(_, rule)| *rule).collect();
-        let normalize_json = rules.iter().any(|rule| rule.normalize_json);
-        Ok(Some(Arc::new(ScanPlan { database, rules, normalize_json })))
+        let sets = rules.iter().map(|rule: &PatternRule| rule.kinds);
+        let normalizer = Normalizer::new(sets, self.policy.limits.normalize_depth_max);
+        Ok(Some(Arc::new(ScanPlan { database, rules, normalizer })))
     }
 }
 
@@ -359,7 +360,21 @@ fn control_rate(per_second: u64) -> Rate {
 }
 
 fn pattern_rule(rule: RuleId, filter: &ContentFilter) -> PatternRule {
-    PatternRule { rule, action: filter.action, normalize_json: filter.normalize_json }
+    PatternRule { rule, action: filter.action, kinds: kinds(filter.normalize) }
+}
+
+fn kinds(normalize: Normalize) -> Kinds {
+    let Normalize { json, percent, html, unicode, base64 } = normalize;
+    [
+        (json, Kinds::JSON),
+        (percent, Kinds::PERCENT),
+        (html, Kinds::HTML),
+        (unicode, Kinds::UNICODE),
+        (base64, Kinds::BASE64),
+    ]
+    .into_iter()
+    .filter_map(|(is_on, kind)| is_on.then_some(kind))
+    .collect()
 }
 
 fn bucket_plans(limit: &RateLimit, rule: RuleId) -> impl Iterator<Item = BucketPlan> {

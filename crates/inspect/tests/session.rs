@@ -6,8 +6,8 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use wsi_inspect::{Context, Engine, Event, EventSink, Initiator, Outcome, Role, Session, Transmit, Worker};
 use wsi_policy::{
-    Action, ContentFilter, Direction, Directions, FailureMode, Limits, MessageTypes, Mode, Pattern, Policy,
-    Rate, RateLimit, SchemaType, Validation,
+    Action, ContentFilter, Direction, Directions, FailureMode, Limits, MessageTypes, Mode, Normalize,
+    Pattern, Policy, Rate, RateLimit, SchemaType, Validation,
 };
 use wsi_ws::{
     Assembled, Assembler, CloseCode, ClosePayload, Decoder, HEADER_SIZE_MAX, Header, Opcode, WireLimits, mask,
@@ -187,7 +187,7 @@ fn filter(action: Action) -> ContentFilter {
         ],
         rule_sets: Vec::new(),
         directions: Directions::Both,
-        normalize_json: true,
+        normalize: Normalize::default(),
         action,
         message_size_max: Some(65_536),
     }
@@ -275,7 +275,7 @@ fn escapes_are_undone_before_matching() {
         wire.read(Direction::ToServer, &message(Direction::ToServer, payload));
         assert_eq!(wire.rules().len(), 1, "{payload}");
         let mut filter = filter(CLOSE_1008);
-        filter.normalize_json = false;
+        filter.normalize = Normalize::NONE;
         let mut wire = Wire::new(&Policy { content_filters: vec![filter], ..policy() });
         wire.read(Direction::ToServer, &message(Direction::ToServer, payload));
         assert_eq!(wire.arrived(Direction::ToServer), [text(payload)], "normalize \"none\"");

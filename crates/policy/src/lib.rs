@@ -15,8 +15,8 @@ pub use direction::{Direction, Directions};
 pub use events::{EventKind, EventSet};
 pub use limits::Limits;
 pub use rule::{
-    Compression, ContentFilter, HandshakeRules, MessageTypes, Pattern, Rate, RateLimit, SchemaType,
-    Validation,
+    Compression, ContentFilter, HandshakeRules, MessageTypes, Normalize, Pattern, Rate, RateLimit,
+    SchemaType, Validation,
 };
 pub use ruleset::{Policy, PolicyId, Route, Ruleset, UpstreamId};
 /// Part of an [`Action`].

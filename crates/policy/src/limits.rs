@@ -18,6 +18,8 @@ pub struct Limits {
     pub idle_timeout_s: u64,
     /// Nesting of objects and arrays.
     pub json_depth_max: u32,
+    /// How many times over a text may be encoded and is still inspected.
+    pub normalize_depth_max: u32,
 }
 
 impl Limits {
@@ -28,6 +30,7 @@ impl Limits {
     pub const MESSAGE_TIMEOUT_MS_DEFAULT: u64 = 30_000;
     pub const IDLE_TIMEOUT_S_DEFAULT: u64 = 3_600;
     pub const JSON_DEPTH_MAX_DEFAULT: u32 = 64;
+    pub const NORMALIZE_DEPTH_MAX_DEFAULT: u32 = 4;
 }
 
 impl Default for Limits {
@@ -41,6 +44,7 @@ impl Default for Limits {
             message_timeout_ms: Self::MESSAGE_TIMEOUT_MS_DEFAULT,
             idle_timeout_s: Self::IDLE_TIMEOUT_S_DEFAULT,
             json_depth_max: Self::JSON_DEPTH_MAX_DEFAULT,
+            normalize_depth_max: Self::NORMALIZE_DEPTH_MAX_DEFAULT,
         }
     }
 }

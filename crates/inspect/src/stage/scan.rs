@@ -1,7 +1,9 @@
-//! Scan: block patterns and rule sets over the bytes as they came and, where an escape occurs, as they will be read.
+//! Scan: block patterns and rule sets over the bytes as they came and, where they hide something, as they may be read.
+
+use std::ops::ControlFlow;
 
 use wsi_policy::Action;
-use wsi_scan::{Flow, MatchSink, PatternId, escape};
+use wsi_scan::{Flow, Kinds, MatchSink, PatternId, normalize::Outcome};
 
 use crate::{
     condition::Condition,
@@ -10,74 +12,74 @@ use crate::{
     worker::Worker,
 };
 
-/// How often escapes are undone: JSON in a string of JSON in a string of JSON.
-const ESCAPE_LAYERS_MAX: usize = 3;
+const FAILED: Stop = Stop::CouldNotInspect(Condition::ScanFailed);
 
 /// Scans `payload`. `Ok(Some(..))`: a rule that only alerts.
 ///
 /// # Errors
-/// The first finding that stops the message, or that Hyperscan failed.
+/// The first finding that stops the message, that it hides something too deep, or that Hyperscan failed.
 #[inline]
 pub(crate) fn scan(plan: &ScanPlan, payload: &[u8], worker: &mut Worker) -> Result<Option<Finding>, Stop> {
-    let mut hits = Hits { rules: &plan.rules, only_normalized: false, best: None };
-    scan_layer(plan, payload, worker, &mut hits)?;
-    if plan.normalize_json && !hits.is_final() {
-        hits.only_normalized = true;
-        scan_unescaped(plan, payload, worker, &mut hits)?;
-    }
-    match hits.best {
-        None => Ok(None),
-        Some(hit) => {
-            let finding = Finding {
-                rule: hit.rule.rule,
-                action: hit.rule.action,
-                at: Some(hit.end),
-                detail: "matches a blocked pattern".to_owned(),
-            };
-            if hit.rule.action == Action::Alert { Ok(Some(finding)) } else { Err(Stop::Finding(finding)) }
-        }
+    let mut hits = Hits { rules: &plan.rules, undone: Kinds::NONE, best: None };
+    plan.database.scan(&mut worker.scratch, payload, &mut hits).map_err(|_| FAILED)?;
+    let outcome =
+        if hits.is_final() { Outcome::Complete } else { scan_views(plan, payload, worker, &mut hits) };
+    let found = hits.best.map(Hit::finding);
+    match (outcome, found) {
+        (Outcome::Stopped(Failed), _) => Err(FAILED),
+        (_, Some(finding)) if finding.action != Action::Alert => Err(Stop::Finding(finding)),
+        (Outcome::TooDeep, _) => Err(Stop::CouldNotInspect(Condition::OverDepth)),
+        (_, found) => Ok(found),
     }
 }
 
-fn scan_unescaped(
-    plan: &ScanPlan,
-    payload: &[u8],
-    worker: &mut Worker,
-    hits: &mut Hits<'_>,
-) -> Result<(), Stop> {
-    // Taken out, so that the scratch beside them can be borrowed.
-    let [mut layer, mut next] = std::mem::take(&mut worker.layers);
-    let mut result = Ok(());
-    if escape::unescape_json(payload, &mut layer) {
-        for _ in 0..ESCAPE_LAYERS_MAX {
-            result = scan_layer(plan, &layer, worker, hits);
-            if result.is_err() || hits.is_final() || !escape::unescape_json(&layer, &mut next) {
-                break;
-            }
-            std::mem::swap(&mut layer, &mut next);
-        }
-    }
-    worker.keep_layers([layer, next]);
-    result
-}
+/// Hyperscan failed.
+struct Failed;
 
-fn scan_layer(plan: &ScanPlan, bytes: &[u8], worker: &mut Worker, hits: &mut Hits<'_>) -> Result<(), Stop> {
-    plan.database
-        .scan(&mut worker.scratch, bytes, hits)
-        .map_err(|_| Stop::CouldNotInspect(Condition::ScanFailed))
+/// A final hit ends it as if it were complete.
+fn scan_views(plan: &ScanPlan, payload: &[u8], worker: &mut Worker, hits: &mut Hits<'_>) -> Outcome<Failed> {
+    let Worker { scratch, views, .. } = worker;
+    let outcome = plan.normalizer.views(payload, views, |view, undone| {
+        hits.undone = undone;
+        match plan.database.scan(scratch, view, hits) {
+            Err(_) => ControlFlow::Break(Some(Failed)),
+            Ok(()) if hits.is_final() => ControlFlow::Break(None),
+            Ok(()) => ControlFlow::Continue(()),
+        }
+    });
+    views.trim();
+    match outcome {
+        Outcome::Stopped(Some(failed)) => Outcome::Stopped(failed),
+        Outcome::Stopped(None) | Outcome::Complete => Outcome::Complete,
+        Outcome::TooDeep => Outcome::TooDeep,
+    }
 }
 
 /// Keeps the match with the gravest action: the first that closes ends the scan.
 struct Hits<'a> {
     rules: &'a [PatternRule],
-    only_normalized: bool,
+    /// What was undone of the view that is being scanned.
+    undone: Kinds,
     best: Option<Hit>,
 }
 
 #[derive(Clone, Copy)]
 struct Hit {
     rule: PatternRule,
+    undone: Kinds,
     end: usize,
+}
+
+impl Hit {
+    /// A place in a view is none in the payload.
+    fn finding(self) -> Finding {
+        let (at, detail) = if self.undone.is_empty() {
+            (Some(self.end), "matches a blocked pattern".to_owned())
+        } else {
+            (None, format!("matches a blocked pattern in {}-decoded text", self.undone))
+        };
+        Finding { rule: self.rule.rule, action: self.rule.action, at, detail }
+    }
 }
 
 impl Hits<'_> {
@@ -91,9 +93,9 @@ impl MatchSink for Hits<'_> {
         let Some(&rule) = usize::try_from(id.0).ok().and_then(|id| self.rules.get(id)) else {
             return Flow::Continue;
         };
-        let counts = rule.normalize_json || !self.only_normalized;
+        let counts = rule.kinds.contains(self.undone);
         if counts && self.best.is_none_or(|best| gravity(rule.action) > gravity(best.rule.action)) {
-            self.best = Some(Hit { rule, end });
+            self.best = Some(Hit { rule, undone: self.undone, end });
         }
         if self.is_final() { Flow::Stop } else { Flow::Continue }
     }
