@@ -23,7 +23,8 @@ const PATTERNS: [(&str, &str); 18] = [
     (r#""a":\s*"[^"]*b""#, ""),
     ("b$", "m"),
     ("é[а-я]", "u"),
-    (r"\wя", "u"),
+    // Not \w: combining marks are part of words to regex, and not to Hyperscan.
+    (r"[\p{L}\p{N}_]я", "u"),
     ("É", "iu"),
     (".я.", "u"),
 ];

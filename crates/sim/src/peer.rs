@@ -1,6 +1,6 @@
 //! What a peer writes, and what it makes of what it reads: an own reading of RFC 6455, byte by byte, beside that of the product.
 
-use wsi_policy::{Action, CloseCode, ContentFilter, Direction, Directions};
+use wsi_policy::{Action, CloseCode, ContentFilter, Direction, Directions, Normalize};
 use wsi_ws::Opcode;
 
 use crate::{random::Random, scenario::Sent};
@@ -120,7 +120,7 @@ pub fn empty_filter() -> ContentFilter {
         patterns: Vec::new(),
         rule_sets: Vec::new(),
         directions: Directions::Both,
-        normalize_json: true,
+        normalize: Normalize::default(),
         action: Action::Close(CloseCode::POLICY_VIOLATION),
         message_size_max: None,
     }
