@@ -4,6 +4,7 @@ Written from what real proxies (Zentinel 0.6.54) send and accept, not from the i
 
 import base64
 import json
+import random
 import socket
 import struct
 import time
@@ -125,7 +126,6 @@ class Proxy:
         self.path = path
         self.links = [LinkV2(path, config=config) for _ in range(links)]
         self._turn = 0
-        self._ids = 0
 
     def close(self) -> None:
         for link in self.links:
@@ -136,12 +136,7 @@ class Proxy:
         return self.links[self._turn % len(self.links)]
 
     def new_id(self) -> str:
-        self._ids += 1
-        number, text = self._ids + 58**10, ""
-        while number:
-            number, digit = divmod(number, 58)
-            text = ALPHABET[digit] + text
-        return text
+        return "".join(random.choices(ALPHABET, k=11))
 
     def request(self, correlation_id: str | None = None, *, headers: dict | None = None, uri: str = "/chat") -> tuple[str, dict]:
         own = correlation_id or self.new_id()
