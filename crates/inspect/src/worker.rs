@@ -74,6 +74,12 @@ impl Worker {
         Ok(())
     }
 
+    /// Loses the scratch space: until [`Worker::adopt`], every scan fails ([`Condition::ScanFailed`](crate::Condition)). There is no
+    /// other way to see what a session makes of that.
+    pub fn lose_scratch(&mut self) {
+        self.scratch = Scratch::default();
+    }
+
     /// The time now, in nanoseconds on the clock of every `now_ns`.
     pub fn now_ns(&self) -> u64 {
         (self.clock)()
