@@ -4,8 +4,11 @@ use wsi_policy::Direction;
 
 use crate::{peer, random::Random, scenario::Sent};
 
-/// Frames with nothing wrong but the one thing: first bytes and payloads, the rule that they break, and the close code.
-const FRAMES: [(&[(u8, &[u8])], &str, u16); 12] = [
+/// First bytes and payloads.
+type Frames = &'static [(u8, &'static [u8])];
+
+/// Frames with nothing wrong but the one thing, the rule that they break, and the close code.
+const FRAMES: [(Frames, &str, u16); 12] = [
     (&[(0x83, b"")], "protocol/reserved-opcode", 1002),
     (&[(0x80, b"")], "protocol/orphan-continuation", 1002),
     (&[(0x09, b"")], "protocol/control-fragmented", 1002),

@@ -137,6 +137,11 @@ impl<'a> Oracle<'a> {
         }
     }
 
+    /// Whether a message or a frame is not complete.
+    pub fn is_open(&self) -> bool {
+        self.open_since_ns.iter().any(Option::is_some)
+    }
+
     pub fn is_over(&self) -> bool {
         self.is_closed == [true; 2]
     }

@@ -30,6 +30,8 @@ pub struct Scenario {
     pub legs: Legs,
     /// Whether inspection itself fails now and then.
     pub is_unsteady: bool,
+    /// Whether the peers leave long pauses between messages.
+    pub is_slow: bool,
     /// By [`Direction::index`].
     pub sends: [Vec<Sent>; 2],
 }
@@ -66,9 +68,9 @@ impl Scenario {
         let mut random = Random::new(seed, 1);
         let policy = policy(&mut random);
         let legs = Legs { client: agreement(&mut random), server: agreement(&mut random) };
-        let is_unsteady = random.one_in(2);
+        let (is_unsteady, is_slow) = (random.one_in(2), random.one_in(3));
         let sends = Direction::BOTH.map(|direction| script(direction, &legs, &mut random));
-        Self { policy, legs, is_unsteady, sends }
+        Self { policy, legs, is_unsteady, is_slow, sends }
     }
 }
 
@@ -94,7 +96,7 @@ fn policy(random: &mut Random) -> Policy {
             message_size_max: HELD_SIZE_MAX as u64,
             fragments_max: FRAGMENTS_MAX as u32,
             message_timeout_ms: MESSAGE_TIMEOUT_MS,
-            idle_timeout_s: random.pick(&[60, 200]),
+            idle_timeout_s: random.pick(&[60, 200, 200]),
             control_frames_per_second: random.pick(&[100, 100, 1]),
             ..Limits::default()
         },
@@ -149,7 +151,13 @@ pub fn flow_to(legs: &Legs, direction: Direction) -> Option<Flow> {
 
 fn script(direction: Direction, legs: &Legs, random: &mut Random) -> Vec<Sent> {
     let compresses = flow_from(legs, direction).is_some();
-    let mut script: Vec<_> = (0..random.below(14)).map(|_| item(compresses, random)).collect();
+    let mut script: Vec<_> = if random.one_in(30) {
+        // What adds up over many messages shows only then.
+        let size = random.pick(&[200, 1_000, 5_000]);
+        (0..100).map(|_| noise(size, compresses, random)).collect()
+    } else {
+        (0..random.below(14)).map(|_| item(compresses, random)).collect()
+    };
     if random.one_in(6) {
         script.push(fault::fault(direction, compresses, random));
     } else if random.one_in(2) {
@@ -157,6 +165,12 @@ fn script(direction: Direction, legs: &Legs, random: &mut Random) -> Vec<Sent> {
         script.push(Sent::Close { code: random.pick(&[1000, 1001, 3000, 4999]), reason });
     }
     script
+}
+
+/// A message that no compressor makes smaller.
+fn noise(size: usize, is_compressed: bool, random: &mut Random) -> Sent {
+    let payload = random.bytes(size);
+    Sent::Message { opcode: Opcode::Binary, payload, fragments: 1, ping_between: false, is_compressed }
 }
 
 fn item(compresses: bool, random: &mut Random) -> Sent {

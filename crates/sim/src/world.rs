@@ -1,6 +1,11 @@
 //! One connection, played from its seed.
 
-use std::{cell::Cell, rc::Rc, sync::Arc};
+use std::{
+    cell::Cell,
+    panic::{AssertUnwindSafe, catch_unwind},
+    rc::Rc,
+    sync::Arc,
+};
 
 use wsi_inspect::{Condition, Context, Engine, Role, Session, Transmit, Worker};
 use wsi_policy::Direction;
@@ -44,7 +49,9 @@ pub struct World {
 /// What went wrong, with the seed.
 pub fn run(seed: u64) -> Result<(Scenario, Told), String> {
     let scenario = Scenario::new(seed);
-    match play(seed, &scenario) {
+    // A panic has said what and where; the seed is still to be told.
+    let played = catch_unwind(AssertUnwindSafe(|| play(seed, &scenario)));
+    match played.unwrap_or_else(|_| Err("it panics".into())) {
         Ok(told) => Ok((scenario, told)),
         Err(error) => Err(format!("seed {seed}: {error}; play it again with: cargo xtask sim --seed {seed}")),
     }
@@ -90,7 +97,7 @@ impl World {
             receivers: Direction::BOTH
                 .map(|direction| Receiver::new(direction, flow_to(&scenario.legs, direction))),
             engine,
-            links: written.map(|written| Link::new(written.bytes, random)),
+            links: written.map(|written| Link::new(written, random)),
             now_ns: 0,
             leap_ns,
             condition: None,
@@ -115,7 +122,7 @@ impl World {
             oracle.pause(direction);
             self.now_ns += random.pick(&[1, 3_000, 6_000]) * MILLISECOND;
         }
-        self.pass_time(oracle, random);
+        self.pass_time(scenario.is_slow, oracle, random);
         let link = &mut self.links[direction.index()];
         if random.one_in(3_000) {
             self.session.drain(self.now_ns);
@@ -139,9 +146,12 @@ impl World {
         Ok(())
     }
 
-    fn pass_time(&mut self, oracle: &mut Oracle<'_>, random: &mut Random) {
+    fn pass_time(&mut self, is_slow: bool, oracle: &mut Oracle<'_>, random: &mut Random) {
         let pause = if random.one_in(1_000) {
             random.pick(&[4_990, 20_000, 20_000, 61_000, 250_000])
+        } else if is_slow && !oracle.is_open() && random.one_in(12) {
+            // Long enough for memory to be given back, between messages.
+            61_000
         } else {
             random.pick(&[0, 0, 1, 5])
         };
