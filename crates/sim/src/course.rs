@@ -7,7 +7,7 @@ use wsi_policy::{Action, CloseCode, ContentFilter, Direction, FailureMode, Mode,
 use crate::{
     peer::{Frame, PING_BETWEEN, Written},
     receiver::Got,
-    scenario::{FRAGMENTS_MAX, HELD_SIZE_MAX, MESSAGE_SIZE_MAX, Sent, TOKEN, TOKEN_ESCAPED},
+    scenario::{DEEP, FRAGMENTS_MAX, HELD_SIZE_MAX, MESSAGE_SIZE_MAX, Sent, TOKEN, TOKEN_ESCAPED},
     told::Verdict,
 };
 
@@ -242,6 +242,8 @@ impl<'a> Course<'a> {
                 if !alert && !self.carry_out("content-filter-1/block-patterns-1", action) {
                     return false;
                 }
+            } else if contains(payload, DEEP) {
+                return self.could_not_inspect("could-not-inspect/over-depth");
             }
         }
         // Patterns come before the budget: what they stop is stopped.

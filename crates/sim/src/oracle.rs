@@ -98,6 +98,22 @@ impl<'a> Oracle<'a> {
         self.is_closed = [true; 2];
     }
 
+    /// What is held for `direction` is too much.
+    pub fn run_out_of_memory(&mut self, direction: Direction, now_ns: u64) {
+        self.courses[direction.index()].fault("limits/max-memory", 1013);
+        self.close_both(1013, now_ns);
+    }
+
+    /// The receiver of `direction` has read nothing for too long: it is at fault, and the sender is told that it is gone.
+    pub fn stall(&mut self, direction: Direction, now_ns: u64) {
+        self.courses[direction.index()].fault("limits/write-timeout-ms", 1008);
+        let is_told = !self.is_closed[direction.reverse().index()];
+        self.close_both(1008, now_ns);
+        if is_told {
+            self.closes[direction.reverse().index()] = Some(1001);
+        }
+    }
+
     pub fn close_both(&mut self, code: u16, now_ns: u64) {
         for (close, is_closed) in self.closes.iter_mut().zip(self.is_closed) {
             if !is_closed {

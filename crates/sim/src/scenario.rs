@@ -2,8 +2,8 @@
 
 use wsi_inspect::Legs;
 use wsi_policy::{
-    Action, CloseCode, ContentFilter, Direction, Directions, EventKind, FailureMode, Limits, Mode, Pattern,
-    Policy, Rate, RateLimit,
+    Action, CloseCode, ContentFilter, Direction, Directions, EventKind, FailureMode, Limits, Mode, Normalize,
+    Pattern, Policy, Rate, RateLimit,
 };
 use wsi_ws::{
     Opcode, Role,
@@ -16,6 +16,8 @@ use crate::{fault, random::Random};
 pub const TOKEN: &[u8] = b"<<ATTACK>>";
 /// The token as a JSON string may hide it.
 pub const TOKEN_ESCAPED: &[u8] = br"\u003c\u003cATTACK>>";
+/// More times over encoded than [`Limits::NORMALIZE_DEPTH_MAX_DEFAULT`].
+pub const DEEP: &[u8] = b"%25252525252541";
 /// The filter's limit; above 4 KiB, so that the budget of large messages plays too.
 pub const MESSAGE_SIZE_MAX: usize = 6_000;
 /// What may be held where the filter does not say less.
@@ -82,7 +84,7 @@ fn policy(random: &mut Random) -> Policy {
         patterns: vec![Pattern::Literal(String::from_utf8_lossy(TOKEN).into_owned())],
         rule_sets: Vec::new(),
         directions: random.pick(&[both, both, both, Directions::ToServer, Directions::ToClient]),
-        normalize_json: true,
+        normalize: Normalize::default(),
         action: random.pick(&[close, close, Action::Drop, Action::Drop, Action::Alert]),
         message_size_max: Some(MESSAGE_SIZE_MAX as u64),
     };
@@ -189,7 +191,7 @@ fn item(compresses: bool, random: &mut Random) -> Sent {
     if random.one_in(5) {
         let at = random.below(payload.len() + 1);
         let at = (0..=at).rev().find(|at| !is_text || is_boundary(&payload, *at)).unwrap_or(0);
-        let token = random.pick(&[TOKEN, TOKEN_ESCAPED]);
+        let token = random.pick(&[TOKEN, TOKEN, TOKEN_ESCAPED, TOKEN_ESCAPED, DEEP, DEEP]);
         payload.splice(at..at, token.iter().copied());
     }
     let fragments = 1 + random.pick(&[0, 0, 0, 1, 2, 10, 20]);

@@ -112,8 +112,7 @@ impl World {
     ) -> Result<(), String> {
         let direction = random.pick(&Direction::BOTH);
         if scenario.is_unsteady && random.one_in(10) {
-            let conditions = Condition::ALL.map(Some);
-            let condition = if random.one_in(2) { None } else { random.pick(&conditions) };
+            let condition = if random.one_in(2) { None } else { Some(random.pick(&Condition::ALL)) };
             self.set_condition(condition)?;
         }
         if random.one_in(200) {
@@ -124,9 +123,8 @@ impl World {
         }
         self.pass_time(scenario.is_slow, oracle, random);
         let link = &mut self.links[direction.index()];
-        if random.one_in(3_000) {
-            self.session.drain(self.now_ns);
-            oracle.close_both(1001, self.now_ns);
+        if random.one_in(1_500) {
+            self.disturb(direction, oracle, random);
         } else if !link.is_exhausted() {
             let segment = link.deliver(random);
             self.receive(direction, &segment)?;
@@ -144,6 +142,25 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// The process ends, or its memory does, or the receiver reads nothing for too long.
+    fn disturb(&mut self, direction: Direction, oracle: &mut Oracle<'_>, random: &mut Random) {
+        match random.below(3) {
+            0 => {
+                self.session.drain(self.now_ns);
+                oracle.close_both(1001, self.now_ns);
+            }
+            1 => {
+                self.with(|session, context| session.handle_memory_max(direction, context));
+                oracle.run_out_of_memory(direction, self.now_ns);
+            }
+            _ => {
+                let receiver = sender(direction.reverse());
+                self.with(|session, context| session.handle_stalled(receiver, context));
+                oracle.stall(direction, self.now_ns);
+            }
+        }
     }
 
     fn pass_time(&mut self, is_slow: bool, oracle: &mut Oracle<'_>, random: &mut Random) {
@@ -165,11 +182,13 @@ impl World {
     /// Puts the inspection out of order in one way, or in order. A condition that is new has to be made here.
     fn set_condition(&mut self, condition: Option<Condition>) -> Result<(), String> {
         self.leap_ns.set(0);
-        self.worker.fit(&self.engine).map_err(|error| error.to_string())?;
+        self.worker.adopt(&self.engine).map_err(|error| error.to_string())?;
         match condition {
             None => {}
             Some(Condition::OverBudget) => self.leap_ns.set(LEAP_NS),
             Some(Condition::ScanFailed) => self.worker.lose_scratch(),
+            // What the peers send makes it: see `scenario::DEEP`.
+            Some(Condition::OverDepth) => {}
         }
         self.condition = condition;
         Ok(())

@@ -48,6 +48,8 @@ fn every_condition_and_every_end_is_reached() {
         "limits/max-fragments close 1008",
         "limits/message-timeout-ms close 1008",
         "limits/control-frames-per-second close 1008",
+        "limits/max-memory close 1013",
+        "limits/write-timeout-ms close 1008",
         "protocol/invalid-deflate close 1007",
         "protocol/invalid-utf8 close 1007",
     ] {
