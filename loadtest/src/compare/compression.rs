@@ -122,8 +122,9 @@ fn measure(options: &CompressionOptions, echo: &Echo, size: usize) -> Result<Siz
         let url = format!("ws://{}/", launch.address);
         Ok::<_, Error>(Relay { process, url, compresses: handling == "inspect" })
     };
-    // New ones for each size, so that what the last size left is in no sum.
+    // New ones, because an allocator keeps for the next connection what the last one has given back.
     let (inspect, strip) = (start("inspect")?, start("strip")?);
+    let (inspect_held, strip_held) = (hold(options, &inspect, size)?, hold(options, &strip, size)?);
     let (mut inspect_us, mut strip_us, mut wire_size) = (Vec::new(), Vec::new(), 0.0);
     for _ in 0..options.rounds {
         let run = load(options, &inspect, size)?;
@@ -131,7 +132,6 @@ fn measure(options: &CompressionOptions, echo: &Echo, size: usize) -> Result<Siz
         inspect_us.extend(run.cpu_us_per_round_trip());
         strip_us.extend(load(options, &strip, size)?.cpu_us_per_round_trip());
     }
-    let (inspect_held, strip_held) = (hold(options, &inspect, size)?, hold(options, &strip, size)?);
     let ratios = Ratios::of(&inspect_us, &strip_us);
     Ok(Sized { size, wire_size, inspect_us, strip_us, ratios, inspect: inspect_held, strip: strip_held })
 }
