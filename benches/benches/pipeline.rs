@@ -1,6 +1,8 @@
 //! The cost of one message, by stage and as a whole. README.md says what each line means.
 
-use std::{cell::Cell, error::Error, hint::black_box, io::Write, sync::Arc, time::Duration};
+use std::{
+    cell::Cell, error::Error, hint::black_box, io::Write, ops::ControlFlow, sync::Arc, time::Duration,
+};
 
 use criterion::Criterion;
 use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor};
@@ -11,7 +13,9 @@ use wsi_benches::{
 use wsi_inspect::{Context, Engine, Event, EventSink, Session, Transmit, Worker};
 use wsi_policy::{Direction, Pattern as PolicyPattern, Policy};
 use wsi_ratelimit::{Bucket, Rate};
-use wsi_scan::{Database, Expression, Flow, Pattern, PatternId, Scratch, builtin, escape};
+use wsi_scan::{
+    Database, Expression, Flow, Kinds, Normalizer, Pattern, PatternId, Scratch, builtin, normalize,
+};
 use wsi_schema::{
     json::{Document, Limits, Schema},
     msgpack,
@@ -22,6 +26,9 @@ use wsi_ws::{Decoder, Role};
 
 /// Time between messages: enough for the rate limit never to run dry.
 const PERIOD_NS: u64 = 1_000_000;
+
+/// What is undone by default.
+const EVERYTHING: Kinds = Kinds::ESCAPES.union(Kinds::UNICODE);
 
 type Outcome = Result<(), Box<dyn Error>>;
 
@@ -144,9 +151,13 @@ fn scan(criterion: &mut Criterion) -> Outcome {
         if matches.get() > 0 {
             return Err(format!("an order of {size} bytes matches a pattern; make it match none").into());
         }
-        let mut layer = Vec::new();
-        criterion.bench_function(&format!("unescape/{size}"), |bencher| {
-            bencher.iter(|| escape::unescape_json(black_box(order.as_bytes()), &mut layer));
+        let normalizer = Normalizer::new([EVERYTHING], normalize::DEPTH_MAX_DEFAULT);
+        let mut buffers = normalize::Buffers::default();
+        criterion.bench_function(&format!("normalize/{size}"), |bencher| {
+            bencher.iter(|| {
+                let show = |_: &[u8], _| ControlFlow::<()>::Continue(());
+                normalizer.views(black_box(order.as_bytes()), &mut buffers, show)
+            });
         });
     }
     Ok(())

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use wsi_policy::{
-    Action, ContentFilter, Directions, FailureMode, MessageTypes, Pattern, Policy, Rate, RateLimit,
-    SchemaType, Validation,
+    Action, ContentFilter, Directions, FailureMode, MessageTypes, Normalize, Pattern, Policy, Rate,
+    RateLimit, SchemaType, Validation,
 };
 use wsi_ws::{CloseCode, HEADER_SIZE_MAX, Header, Opcode, mask};
 
@@ -138,7 +138,7 @@ pub fn policy(schema_path: &Path) -> Policy {
             patterns: patterns(),
             rule_sets: wsi_scan::builtin::NAMES.map(str::to_owned).to_vec(),
             directions: Directions::Both,
-            normalize_json: true,
+            normalize: Normalize::default(),
             action: close,
             message_size_max: Some(1 << 20),
         }],

@@ -8,6 +8,7 @@ use std::{
 
 use wsi_ws::{
     Role,
+    deflate::{Agreement, OFFER},
     handshake::{HandshakeError, HeadLimits, HeadScanner, Key, Response},
 };
 
@@ -21,10 +22,17 @@ pub(crate) struct Client {
     pub stream: TcpStream,
     /// What came behind the server's head.
     pub rest: Vec<u8>,
+    /// How messages may be compressed, if that was offered and accepted.
+    pub compression: Option<Agreement>,
 }
 
-/// Connects and upgrades. `connection` is the number that errors tell.
-pub(crate) fn open(target: &Target, connection: usize, random: &mut Random) -> Result<Client, Error> {
+/// Connects and upgrades, offering permessage-deflate if `deflate`. `connection` is the number that errors tell.
+pub(crate) fn open(
+    target: &Target,
+    connection: usize,
+    deflate: bool,
+    random: &mut Random,
+) -> Result<Client, Error> {
     let failed = |what: &str| {
         Error::io(
             format!("connection {connection}: {what} {}", target.address),
@@ -38,7 +46,7 @@ pub(crate) fn open(target: &Target, connection: usize, random: &mut Random) -> R
     stream.set_write_timeout(Some(HANDSHAKE_TIMEOUT)).map_err(failed("setting up"))?;
 
     let key = Key::new(random.nonce());
-    stream.write_all(&request(target, &key)).map_err(failed("upgrading at"))?;
+    stream.write_all(&request(target, &key, deflate)).map_err(failed("upgrading at"))?;
     let mut head = Vec::new();
     let mut scanner = HeadScanner::new(Role::Server, HeadLimits::default());
     let handshake = |fault: HandshakeError| Error::Handshake { connection, fault };
@@ -57,12 +65,13 @@ pub(crate) fn open(target: &Target, connection: usize, random: &mut Random) -> R
     if !response.is_upgrade() {
         return Err(Error::Refused { connection, status: response.status() });
     }
-    response.verify(&key, |_| false).map_err(handshake)?;
+    let accepted = response.verify_extended(&key, |_| false, deflate).map_err(handshake)?;
+    let compression = accepted.compression();
     let rest = head.split_off(end);
-    Ok(Client { stream, rest })
+    Ok(Client { stream, rest, compression })
 }
 
-fn request(target: &Target, key: &Key) -> Vec<u8> {
+fn request(target: &Target, key: &Key, deflate: bool) -> Vec<u8> {
     let Target { authority, path, .. } = target;
     let mut head = format!(
         "GET {path} HTTP/1.1\r\nHost: {authority}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -70,6 +79,10 @@ fn request(target: &Target, key: &Key) -> Vec<u8> {
     )
     .into_bytes();
     head.extend_from_slice(key.as_bytes());
+    if deflate {
+        head.extend_from_slice(b"\r\nSec-WebSocket-Extensions: ");
+        head.extend_from_slice(OFFER.as_bytes());
+    }
     head.extend_from_slice(b"\r\n\r\n");
     head
 }

@@ -65,7 +65,7 @@ pub fn idle(options: &IdleOptions) -> Result<IdleReport, Error> {
     let memories = || options.pids.iter().map(|&pid| memory(pid)).collect::<Result<Vec<_>, _>>();
     let before = memories()?;
     let mut random = Random::new();
-    let clients = (0..options.connections).map(|number| client::open(&target, number, &mut random));
+    let clients = (0..options.connections).map(|number| client::open(&target, number, false, &mut random));
     let mut clients = clients.collect::<Result<Vec<_>, _>>()?;
 
     let (sample, began) = (CpuSample::take(&options.pids)?, Instant::now());

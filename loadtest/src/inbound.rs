@@ -1,6 +1,11 @@
 //! What a server sends, frame by frame, and what a client writes.
 
-use wsi_ws::{ClosePayload, HEADER_SIZE_MAX, Header, Opcode, ProtocolError, Role, mask};
+use wsi_ws::{
+    Assembled, Assembler, ClosePayload, Decoder, HEADER_SIZE_MAX, Header, Opcode, ProtocolError, RSV1, Role,
+    WireLimits,
+    deflate::{Compressor, Flow},
+    mask,
+};
 
 use crate::echo::MESSAGE_SIZE_MAX;
 
@@ -92,6 +97,77 @@ impl Inbound {
             Some((opcode, message)) => hear(Incoming::Message(opcode, &message)),
             None => Ok(()),
         }
+    }
+}
+
+/// The same where the server may compress what it sends.
+#[derive(Debug)]
+pub(crate) struct DeflateInbound {
+    decoder: Decoder,
+    assembler: Assembler,
+}
+
+impl DeflateInbound {
+    const LIMITS: WireLimits = WireLimits {
+        frame_size_max: MESSAGE_SIZE_MAX,
+        message_size_max: MESSAGE_SIZE_MAX,
+        fragments_max: u32::MAX,
+        inflate_ratio_max: u32::MAX,
+    };
+
+    pub fn new(flow: Flow) -> Self {
+        Self { decoder: Decoder::with_deflate(Role::Server), assembler: Assembler::with_deflate(flow) }
+    }
+
+    /// As [`Inbound::receive`].
+    ///
+    /// # Errors
+    /// A wrong frame, what does not inflate, or whatever `hear` returns.
+    pub fn receive<E: From<ProtocolError>>(
+        &mut self,
+        bytes: &[u8],
+        mut hear: impl FnMut(Incoming<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        // The decoder works where the bytes lie.
+        let mut bytes = bytes.to_vec();
+        let mut rest = &mut bytes[..];
+        while let Some(piece) = self.decoder.decode(rest)? {
+            let lies = &rest[piece.payload.clone()];
+            match self.assembler.accept(&piece, rest, &Self::LIMITS, &mut Vec::new)? {
+                Assembled::Pending => {}
+                Assembled::InPlace(opcode) => hear(Incoming::Message(opcode, lies))?,
+                Assembled::Message(message) => hear(Incoming::Message(message.opcode, message.payload()))?,
+                Assembled::ControlInPlace(opcode) => hear(control(opcode, lies)?)?,
+                Assembled::Control { opcode, payload } => hear(control(opcode, &payload)?)?,
+            }
+            rest = &mut rest[piece.consumed..];
+        }
+        Ok(())
+    }
+}
+
+fn control(opcode: Opcode, payload: &[u8]) -> Result<Incoming<'_>, ProtocolError> {
+    Ok(match opcode {
+        Opcode::Ping => Incoming::Ping(payload),
+        Opcode::Close => Incoming::Close(ClosePayload::parse(payload)?),
+        _ => Incoming::Pong(payload),
+    })
+}
+
+/// Appends a client's message, compressed if that makes it smaller.
+pub(crate) fn write_message(
+    out: &mut Vec<u8>,
+    opcode: Opcode,
+    payload: &[u8],
+    compressor: Option<&mut Compressor>,
+    key: [u8; 4],
+) {
+    let (begin, mut compressed) = (out.len(), Vec::new());
+    if compressor.is_some_and(|compressor| compressor.compress(payload, &mut compressed)) {
+        write_frame(out, opcode, &compressed, key);
+        out[begin] |= RSV1;
+    } else {
+        write_frame(out, opcode, payload, key);
     }
 }
 

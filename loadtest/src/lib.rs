@@ -26,7 +26,10 @@ mod random;
 mod run;
 mod target;
 
-pub use compare::{CompareOptions, CompareReport, Depth, Ratios, Relay, Round, compare};
+pub use compare::{
+    CompareOptions, CompareReport, CompressionOptions, CompressionReport, Depth, Held, Ratios, Relay, Round,
+    Sized, compare, compression,
+};
 pub use cpu::CpuUse;
 pub use echo::{Echo, EchoOptions, MESSAGE_SIZE_MAX};
 pub use error::Error;
@@ -34,4 +37,4 @@ pub use idle::{IdleOptions, IdleReport, MemoryUse, idle};
 pub use machine::pin_thread;
 pub use payload::{Payload, PayloadKind};
 pub use process::{Memory, cpu_time, memory};
-pub use run::{Latency, RunOptions, RunReport, run};
+pub use run::{HoldReport, Latency, RunOptions, RunReport, run, run_and_hold};

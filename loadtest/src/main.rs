@@ -4,7 +4,8 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use wsi_loadtest::{
-    CompareOptions, Echo, EchoOptions, Error, IdleOptions, PayloadKind, RunOptions, compare, idle, run,
+    CompareOptions, CompressionOptions, Echo, EchoOptions, Error, IdleOptions, PayloadKind, RunOptions,
+    compare, compression, idle, run,
 };
 
 /// Load for WebSocket relays.
@@ -21,6 +22,7 @@ enum Command {
     Run(RunArgs),
     Idle(IdleArgs),
     Compare(CompareArgs),
+    Compression(CompressionArgs),
 }
 
 /// Serve: send each message back, up to 16 MiB
@@ -32,6 +34,9 @@ struct EchoArgs {
     /// Event loops
     #[arg(long, default_value_t = 1)]
     threads: usize,
+    /// Accept permessage-deflate
+    #[arg(long)]
+    deflate: bool,
 }
 
 /// Load an echo server, directly or through a relay; check every echo
@@ -56,6 +61,9 @@ struct RunArgs {
     warmup_s: Duration,
     #[arg(long, value_enum, default_value = "json")]
     payload: Payload,
+    /// Offer permessage-deflate, and compress where it is accepted
+    #[arg(long)]
+    deflate: bool,
     /// Processes whose CPU time is told, such as the relay's
     #[arg(long, num_args = 1..)]
     pid: Vec<u32>,
@@ -117,9 +125,40 @@ struct CompareArgs {
     json: bool,
 }
 
+/// Measure what terminating permessage-deflate costs beside stripping it
+#[derive(Args)]
+struct CompressionArgs {
+    /// The websocket-inspector binary
+    #[arg(long)]
+    inspector: PathBuf,
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// Measured time of each in each round
+    #[arg(long, default_value = "2", value_parser = seconds)]
+    round_s: Duration,
+    #[arg(long, default_value_t = 64)]
+    connections: usize,
+    /// Bytes of a message; several allowed
+    #[arg(long, num_args = 1.., default_values_t = [256, 4096])]
+    size: Vec<usize>,
+    /// How long connections are idle before memory is looked at again
+    #[arg(long, default_value = "65", value_parser = seconds)]
+    hold_s: Duration,
+    /// The CPU of the inspector
+    #[arg(long, default_value_t = 1)]
+    relay_cpu: usize,
+    /// The CPU of load and echo server
+    #[arg(long, default_value_t = 0)]
+    load_cpu: usize,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
 #[derive(Clone, Copy, ValueEnum)]
 enum Payload {
     Json,
+    Notes,
     Text,
     Binary,
 }
@@ -130,6 +169,7 @@ fn main() -> ExitCode {
         Command::Run(args) => measure(args),
         Command::Idle(args) => hold(args),
         Command::Compare(args) => race(args),
+        Command::Compression(args) => compress(args),
     };
     match outcome {
         Ok(code) => code,
@@ -141,7 +181,7 @@ fn main() -> ExitCode {
 }
 
 fn serve(args: &EchoArgs) -> Result<ExitCode, Error> {
-    let echo = Echo::start(&EchoOptions { bind: args.bind, threads: args.threads })?;
+    let echo = Echo::start(&EchoOptions { bind: args.bind, threads: args.threads, deflate: args.deflate })?;
     println!("echo server on {}; end it with Ctrl-C", echo.url());
     echo.wait()?;
     Ok(ExitCode::SUCCESS)
@@ -155,9 +195,11 @@ fn measure(args: RunArgs) -> Result<ExitCode, Error> {
         size: args.size,
         payload: match args.payload {
             Payload::Json => PayloadKind::Json,
+            Payload::Notes => PayloadKind::Notes,
             Payload::Text => PayloadKind::Text,
             Payload::Binary => PayloadKind::Binary,
         },
+        deflate: args.deflate,
         warmup: args.warmup_s,
         duration: args.duration_s,
         pids: args.pid,
@@ -195,6 +237,26 @@ fn race(args: CompareArgs) -> Result<ExitCode, Error> {
         relay_cpu: args.relay_cpu,
         load_cpu: args.load_cpu,
         ..CompareOptions::default()
+    })?;
+    if args.json {
+        println!("{}", report.to_json())
+    } else {
+        print!("{report}")
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn compress(args: CompressionArgs) -> Result<ExitCode, Error> {
+    let report = compression(&CompressionOptions {
+        inspector: args.inspector,
+        connections: args.connections,
+        sizes: args.size,
+        rounds: args.rounds,
+        duration: args.round_s,
+        hold: args.hold_s,
+        relay_cpu: args.relay_cpu,
+        load_cpu: args.load_cpu,
+        ..CompressionOptions::default()
     })?;
     if args.json {
         println!("{}", report.to_json())

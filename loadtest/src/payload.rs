@@ -9,6 +9,14 @@ const ORDER: &str = r#"{"type":"order","symbol":"ACME","side":"buy","price":101.
 const ORDER_END: &str = r#""}"#;
 /// Harmless words, so that no filter takes offence.
 const FILLER: &str = " please fill at best effort and report each part to the desk as usual";
+/// What notes are made of.
+const WORDS: [&str; 32] = [
+    "please", "fill", "at", "best", "effort", "and", "report", "each", "part", "to", "the", "desk", "as",
+    "usual", "price", "limit", "market", "before", "noon", "client", "asked", "for", "half", "now", "rest",
+    "later", "confirm", "by", "phone", "order", "venue", "thanks",
+];
+/// The notes of all messages are cut from a text this long, in bytes, or twice as long as a message.
+const NOTES_SIZE_MIN: usize = 64 << 10;
 /// "connection-sequence" in digits.
 const STAMP_SIZE: usize = 5 + 1 + 10;
 
@@ -18,6 +26,8 @@ pub enum PayloadKind {
     /// An order as JSON, in text messages.
     #[default]
     Json,
+    /// The same with other words in each note, so that it compresses as text does and not as a repetition.
+    Notes,
     /// Plain words, in text messages.
     Text,
     /// Bytes without a pattern, in binary messages.
@@ -46,6 +56,9 @@ pub enum PayloadKind {
 pub struct Payload {
     bytes: Vec<u8>,
     stamp_at: usize,
+    padding: usize,
+    /// Where notes are cut from; empty if all are the same.
+    notes: Vec<u8>,
     opcode: Opcode,
 }
 
@@ -55,7 +68,8 @@ impl Payload {
     /// # Errors
     /// A size that has no room for the fixed part: 16 bytes, with JSON 121.
     pub fn new(kind: PayloadKind, size: usize) -> Result<Self, Error> {
-        let (head, end) = if kind == PayloadKind::Json { (ORDER, ORDER_END) } else { ("", "") };
+        let is_order = matches!(kind, PayloadKind::Json | PayloadKind::Notes);
+        let (head, end) = if is_order { (ORDER, ORDER_END) } else { ("", "") };
         let fixed = head.len() + STAMP_SIZE + end.len();
         let Some(padding) = size.checked_sub(fixed) else {
             return Err(Error::Options(format!(
@@ -67,17 +81,25 @@ impl Payload {
         bytes.extend_from_slice(&[b'-'; STAMP_SIZE]);
         match kind {
             PayloadKind::Binary => bytes.extend((0..padding).map(noise)),
-            PayloadKind::Json | PayloadKind::Text => bytes.extend(FILLER.bytes().cycle().take(padding)),
+            PayloadKind::Json | PayloadKind::Notes | PayloadKind::Text => {
+                bytes.extend(FILLER.bytes().cycle().take(padding))
+            }
         }
         bytes.extend_from_slice(end.as_bytes());
         let opcode = if kind == PayloadKind::Binary { Opcode::Binary } else { Opcode::Text };
-        Ok(Self { bytes, stamp_at: head.len(), opcode })
+        let notes = if kind == PayloadKind::Notes { notes(NOTES_SIZE_MIN.max(2 * size)) } else { Vec::new() };
+        Ok(Self { bytes, stamp_at: head.len(), padding, notes, opcode })
     }
 
     /// The message number `sequence` of connection number `connection`; both wrap to the digits there are.
     pub fn stamped(&mut self, connection: usize, sequence: u64) -> &[u8] {
         write_digits(&mut self.bytes[self.stamp_at..][..5], connection as u64);
         write_digits(&mut self.bytes[self.stamp_at + 6..][..10], sequence);
+        if !self.notes.is_empty() {
+            let at = mixed(connection as u64 ^ sequence << 20) as usize % (self.notes.len() - self.padding);
+            let padding = &mut self.bytes[self.stamp_at + STAMP_SIZE..][..self.padding];
+            padding.copy_from_slice(&self.notes[at..at + self.padding]);
+        }
         &self.bytes
     }
 
@@ -93,6 +115,26 @@ fn write_digits(place: &mut [u8], mut number: u64) {
     }
 }
 
+/// Words in an order that does not repeat.
+fn notes(size: usize) -> Vec<u8> {
+    let mut notes = Vec::with_capacity(size + 16);
+    for index in 0.. {
+        if notes.len() >= size {
+            break;
+        }
+        notes.push(b' ');
+        notes.extend_from_slice(WORDS[mixed(index) as usize % WORDS.len()].as_bytes());
+    }
+    notes
+}
+
+/// SplitMix64's finish.
+const fn mixed(number: u64) -> u64 {
+    let number = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let number = (number ^ number >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    number ^ number >> 31
+}
+
 /// The high byte of a multiplicative hash: every value occurs, and text it is not.
 const fn noise(index: usize) -> u8 {
     ((index as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8
@@ -104,9 +146,12 @@ mod tests {
 
     #[test]
     fn sizes_are_exact_and_smaller_ones_refused() {
-        for (kind, min) in
-            [(PayloadKind::Json, ORDER.len() + 18), (PayloadKind::Text, 16), (PayloadKind::Binary, 16)]
-        {
+        for (kind, min) in [
+            (PayloadKind::Json, ORDER.len() + 18),
+            (PayloadKind::Notes, ORDER.len() + 18),
+            (PayloadKind::Text, 16),
+            (PayloadKind::Binary, 16),
+        ] {
             for size in [min, min + 1, 256, 4096] {
                 assert_eq!(Payload::new(kind, size).unwrap().stamped(1, 2).len(), size);
             }
@@ -117,11 +162,21 @@ mod tests {
     #[test]
     fn json_is_an_order_of_seven_members() {
         for size in [121, 256, 4096] {
-            let mut payload = Payload::new(PayloadKind::Json, size).unwrap();
-            let order: serde_json::Value = serde_json::from_slice(payload.stamped(1, 2)).unwrap();
-            assert_eq!(order.as_object().unwrap().len(), 7);
-            assert!(order["note"].as_str().unwrap().starts_with("00001-0000000002"));
+            for kind in [PayloadKind::Json, PayloadKind::Notes] {
+                let mut payload = Payload::new(kind, size).unwrap();
+                let order: serde_json::Value = serde_json::from_slice(payload.stamped(1, 2)).unwrap();
+                assert_eq!(order.as_object().unwrap().len(), 7);
+                assert!(order["note"].as_str().unwrap().starts_with("00001-0000000002"));
+            }
         }
+    }
+
+    #[test]
+    fn notes_differ_in_more_than_their_numbers() {
+        let mut payload = Payload::new(PayloadKind::Notes, 512).unwrap();
+        let first = payload.stamped(1, 2)[140..].to_vec();
+        assert_ne!(first, payload.stamped(1, 3)[140..]);
+        assert_eq!(first, payload.stamped(1, 2)[140..]);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use wsi_loadtest::{Echo, EchoOptions, Error, IdleOptions, PayloadKind, RunOptions, idle, run};
+use wsi_loadtest::{Echo, EchoOptions, Error, IdleOptions, PayloadKind, RunOptions, idle, run, run_and_hold};
 
 use bad_server::BadServer;
 
@@ -15,7 +15,7 @@ fn options(echo: &Echo) -> RunOptions {
         url: echo.url(),
         connections: 4,
         warmup: Duration::ZERO,
-        duration: Duration::from_millis(50),
+        duration: Duration::from_millis(300),
         pids: vec![std::process::id()],
         ..RunOptions::default()
     }
@@ -29,7 +29,7 @@ fn every_kind_and_size_is_echoed() {
         (PayloadKind::Json, 256, 16),
         (PayloadKind::Text, 16, 3),
         (PayloadKind::Binary, 70_000, 4),
-        (PayloadKind::Binary, 1 << 20, 2),
+        (PayloadKind::Binary, 200_000, 2),
     ] {
         let report = run(&RunOptions { payload, size, in_flight, ..options(&echo) }).unwrap();
         assert!(report.round_trips > 0, "{payload:?} {size}");
@@ -37,6 +37,31 @@ fn every_kind_and_size_is_echoed() {
         assert!(report.cpu_us_per_round_trip().unwrap() > 0.0);
         assert_eq!(report.to_json()["round_trips"], report.round_trips);
     }
+}
+
+#[test]
+fn compressed_messages_are_echoed() {
+    let echo = Echo::start(&EchoOptions { deflate: true, ..EchoOptions::default() }).unwrap();
+    for (payload, size, in_flight) in
+        [(PayloadKind::Notes, 256, 16), (PayloadKind::Notes, 4096, 1), (PayloadKind::Binary, 20_000, 1)]
+    {
+        let options = RunOptions { payload, size, in_flight, deflate: true, ..options(&echo) };
+        let report = run(&options).unwrap();
+        assert!(report.round_trips > 0 && report.is_compressed, "{payload:?} {size}");
+        assert!(report.wire_size < size as f64 / 2.0, "{payload:?} {size}: {}", report.wire_size);
+        let plain = run(&RunOptions { deflate: false, ..options }).unwrap();
+        assert!(!plain.is_compressed && plain.wire_size > size as f64);
+    }
+    let declining = Echo::start(&EchoOptions::default()).unwrap();
+    assert!(!run(&RunOptions { deflate: true, ..options(&declining) }).unwrap().is_compressed);
+}
+
+#[test]
+fn open_connections_are_held() {
+    let echo = Echo::start(&EchoOptions::default()).unwrap();
+    let report = run_and_hold(&options(&echo), Duration::from_millis(10)).unwrap();
+    assert!(report.run.round_trips > 0);
+    assert_eq!([report.before, report.busy, report.idle].map(|each| each.len()), [1; 3]);
 }
 
 #[test]

@@ -6,8 +6,8 @@ use std::path::Path;
 use wsi_config::{FILE_SIZE_MAX, KNOWN_RULE_SETS, Payload, Shards, load, parse};
 use wsi_policy::CloseCode;
 use wsi_policy::{
-    Action, Directions, EventKind, FailureMode, Limits, MessageTypes, Mode, Pattern, PolicyId, Rate, Route,
-    SchemaType, UpstreamId,
+    Action, Directions, EventKind, FailureMode, Limits, MessageTypes, Mode, Normalize, Pattern, PolicyId,
+    Rate, Route, SchemaType, UpstreamId,
 };
 
 const PREVIEW: &str = include_str!("../../../config/preview.kdl");
@@ -37,9 +37,6 @@ fn the_contract_is_refused_where_it_is_not_built() {
         ("`trusted-proxies`", "trusted-proxies"),
         ("`tls`", "tls"),
         ("schema file \"config/schemas/order.json\" is missing", "\"config/schemas/order.json\""),
-        ("`normalize \"percent\"`", "\"percent\""),
-        ("`normalize \"html\"`", "\"html\""),
-        ("`normalize \"unicode\"`", "\"unicode\""),
         ("`reply`", "reply"),
     ];
     assert_eq!(found, expected.map(|(message, at)| (message.to_owned(), at.to_owned())), "{error}");
@@ -95,8 +92,8 @@ fn the_preview_with_its_schema_is_valid_and_serves_nothing() {
     assert_eq!(filter.patterns, [regex("exec\\("), regex("eval\\(")]);
     assert_eq!((filter.name.as_str(), filter.message_size_max), ("content-filter-1", Some(65_536)));
     assert_eq!(
-        (filter.directions, filter.action, filter.normalize_json),
-        (Directions::Both, CLOSE_1008, true)
+        (filter.directions, filter.action, filter.normalize),
+        (Directions::Both, CLOSE_1008, Normalize::default())
     );
 }
 
@@ -141,7 +138,7 @@ fn every_value_reaches_its_place() {
             handshake { allow-origins "https://x:1" "null"; subprotocols ["s", "t"]; compression "refuse"; timeout-ms 10 }
             limits {
                 max-message-size "2MiB"; max-frame-size 11; max-held-size 4096; control-frames-per-second 17; max-fragments 12; max-inflate-ratio 16
-                message-timeout-ms 13; write-timeout-ms 21; idle-timeout-s 14; max-json-depth 15
+                message-timeout-ms 13; write-timeout-ms 21; idle-timeout-s 14; max-json-depth 15; max-normalize-depth 3
             }
             validation {
                 schema-type "json"; schema-path "Cargo.toml"; direction "to-client"; opcode "any"; reject-invalid false
@@ -150,7 +147,7 @@ fn every_value_reaches_its_place() {
             rate-limit { bytes-per-second 100; direction "both"; action "drop"; per "connection" }
             rate-limit { bytes-per-second "1MiB"; burst-bytes 5; messages-per-second 6 }
             content-filter { block-patterns "lit" "/re/is"; action "alert"; normalize "none"; direction "to-server" }
-            content-filter { max-message-size "4MiB"; action "drop" }
+            content-filter { max-message-size "4MiB"; action "drop"; normalize "json" "base64" }
         }
         agent "b" { type "websocket_inspector" }
         admin { bind "0.0.0.0:9" }
@@ -189,6 +186,7 @@ fn every_value_reaches_its_place() {
         write_timeout_ms: 21,
         idle_timeout_s: 14,
         json_depth_max: 15,
+        normalize_depth_max: 3,
     };
     assert_eq!(policy.limits, limits);
     let validations: Vec<_> = policy
@@ -214,10 +212,11 @@ fn every_value_reaches_its_place() {
         [Pattern::Literal("lit".into()), Pattern::Regex { expression: "re".into(), flags: "is".into() }]
     );
     assert_eq!(
-        (first.action, first.normalize_json, first.directions),
-        (Action::Alert, false, Directions::ToServer)
+        (first.action, first.normalize, first.directions),
+        (Action::Alert, Normalize::NONE, Directions::ToServer)
     );
     assert_eq!((second.action, second.message_size_max), (Action::Drop, Some(4 << 20)));
+    assert_eq!(second.normalize, Normalize { json: true, base64: true, ..Normalize::NONE });
 
     let warnings: Vec<_> =
         configuration.warnings.iter().map(|warning| (warning.line, warning.text.as_str())).collect();

@@ -6,16 +6,19 @@
 pub enum Condition {
     /// `timeout-ms` ran out between two stages.
     OverBudget,
+    /// It is encoded more times over than `max-normalize-depth`, or its decoded forms are too large.
+    OverDepth,
     /// Hyperscan failed.
     ScanFailed,
 }
 
 impl Condition {
-    pub const ALL: [Self; 2] = [Self::OverBudget, Self::ScanFailed];
+    pub const ALL: [Self; 3] = [Self::OverBudget, Self::OverDepth, Self::ScanFailed];
 
     pub const fn name(self) -> &'static str {
         match self {
             Self::OverBudget => "over-budget",
+            Self::OverDepth => "over-depth",
             Self::ScanFailed => "scan-failed",
         }
     }

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use wsi_policy::{
     Action, Compression, ContentFilter, Direction, EventKind, EventSet, FailureMode, HandshakeRules, Limits,
-    Mode, Pattern as PolicyPattern, Policy, RateLimit,
+    Mode, Normalize, Pattern as PolicyPattern, Policy, RateLimit,
 };
 use wsi_ratelimit::Rate;
-use wsi_scan::{Database, Expression, Pattern, PatternId, RegexFlags, StreamDatabase};
+use wsi_scan::{Database, Expression, Kinds, Normalizer, Pattern, PatternId, RegexFlags, StreamDatabase};
 use wsi_schema::json;
 use wsi_ws::{
     Opcode, WireLimits,
@@ -142,10 +142,11 @@ pub(crate) struct ScanPlan {
     pub database: Database,
     /// The same patterns for messages that come in parts, if any may.
     pub stream_database: Option<StreamDatabase>,
+    /// How often escapes of JSON are undone in such messages.
+    pub stream_depth_max: usize,
     /// By pattern id.
     pub rules: Vec<PatternRule>,
-    /// Whether any filter wants escapes undone.
-    pub normalize_json: bool,
+    pub normalizer: Normalizer,
 }
 
 impl ScanPlan {
@@ -157,7 +158,7 @@ impl ScanPlan {
 
     /// The most bytes of payload that a match can span; `None`: there is no bound.
     fn span_max(&self) -> Option<usize> {
-        self.stream_database.as_ref()?.span_max(self.normalize_json)
+        self.stream_database.as_ref()?.span_max(self.stream_depth_max)
     }
 }
 
@@ -165,7 +166,8 @@ impl ScanPlan {
 pub(crate) struct PatternRule {
     pub rule: RuleId,
     pub action: Action,
-    pub normalize_json: bool,
+    /// What may have been undone for a match to count.
+    pub kinds: Kinds,
 }
 
 /// Why a policy can't be compiled.
@@ -460,12 +462,16 @@ impl Compiler<'_> {
             }
         };
         let database = Database::compile(&patterns).map_err(fault)?;
-        let comes_in_parts = self.message_size_max(filters) > self.policy.limits.held_size_max;
-        let stream_database =
-            if comes_in_parts { StreamDatabase::compile(&patterns).map_err(fault)? } else { None };
         let rules: Vec<_> = chosen.iter().map(|(_, rule)| *rule).collect();
-        let normalize_json = rules.iter().any(|rule| rule.normalize_json);
-        Ok(Some(Arc::new(ScanPlan { database, stream_database, rules, normalize_json })))
+        let kinds: Kinds = rules.iter().map(|rule: &PatternRule| rule.kinds).collect();
+        // Of what else may be undone, only whole messages can be looked at.
+        let streams =
+            self.message_size_max(filters) > self.policy.limits.held_size_max && Kinds::JSON.contains(kinds);
+        let depth_max = self.policy.limits.normalize_depth_max;
+        let stream_database = if streams { StreamDatabase::compile(&patterns).map_err(fault)? } else { None };
+        let normalizer = Normalizer::new(rules.iter().map(|rule| rule.kinds), depth_max);
+        let stream_depth_max = if kinds.is_empty() { 0 } else { depth_max as usize };
+        Ok(Some(Arc::new(ScanPlan { database, stream_database, stream_depth_max, rules, normalizer })))
     }
 }
 
@@ -475,7 +481,21 @@ fn control_rate(per_second: u64) -> Rate {
 }
 
 fn pattern_rule(rule: RuleId, filter: &ContentFilter) -> PatternRule {
-    PatternRule { rule, action: filter.action, normalize_json: filter.normalize_json }
+    PatternRule { rule, action: filter.action, kinds: kinds(filter.normalize) }
+}
+
+fn kinds(normalize: Normalize) -> Kinds {
+    let Normalize { json, percent, html, unicode, base64 } = normalize;
+    [
+        (json, Kinds::JSON),
+        (percent, Kinds::PERCENT),
+        (html, Kinds::HTML),
+        (unicode, Kinds::UNICODE),
+        (base64, Kinds::BASE64),
+    ]
+    .into_iter()
+    .filter_map(|(is_on, kind)| is_on.then_some(kind))
+    .collect()
 }
 
 fn bucket_plans(limit: &RateLimit, rule: RuleId) -> impl Iterator<Item = BucketPlan> {

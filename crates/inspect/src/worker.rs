@@ -4,7 +4,7 @@ use rand_chacha::{
     ChaCha8Rng,
     rand_core::{Rng, SeedableRng},
 };
-use wsi_scan::Scratch;
+use wsi_scan::{Scratch, normalize::Buffers};
 
 use crate::{Engine, engine::Plan, rules::RuleTable, stats::Stats};
 
@@ -12,14 +12,11 @@ use crate::{Engine, engine::Plan, rules::RuleTable, stats::Stats};
 const SPARE_SIZE_MAX: usize = 64 << 10;
 const SPARES_MAX: usize = 64;
 
-/// The largest buffer for undone escapes that is kept between messages.
-const LAYER_SIZE_MAX: usize = 1 << 20;
-
 /// One core's scratch, buffers, mask keys and counters. Every session of the core borrows it for a moment.
 pub struct Worker {
     pub(crate) scratch: Scratch,
-    /// Where escapes are undone, layer by layer.
-    pub(crate) layers: [Vec<u8>; 2],
+    /// Where escapes are undone.
+    pub(crate) views: Buffers,
     pub(crate) clock: Box<dyn Fn() -> u64>,
     masks: ChaCha8Rng,
     spares: Vec<Vec<u8>>,
@@ -28,8 +25,8 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// The most that a worker keeps in buffers between messages, in bytes: spares, and layers of undone escapes.
-    pub const BUFFERS_SIZE_MAX: u64 = (SPARES_MAX * SPARE_SIZE_MAX + 2 * LAYER_SIZE_MAX) as u64;
+    /// The most that a worker keeps in buffers between messages, in bytes: spares, and views of undone escapes.
+    pub const BUFFERS_SIZE_MAX: u64 = (SPARES_MAX * SPARE_SIZE_MAX + Buffers::SIZE_MAX) as u64;
 
     /// A worker for sessions under any of `engines`, which are in the order of [`Engine::index`].
     ///
@@ -53,7 +50,7 @@ impl Worker {
         }
         Ok(Self {
             scratch,
-            layers: Default::default(),
+            views: Buffers::default(),
             clock,
             masks: ChaCha8Rng::from_seed(seed),
             spares: Vec::new(),
@@ -75,6 +72,12 @@ impl Worker {
             stats.verdicts.resize(rules, [0; 2]);
         }
         Ok(())
+    }
+
+    /// Loses the scratch space: until [`Worker::adopt`], every scan fails ([`Condition::ScanFailed`](crate::Condition)). There is no
+    /// other way to see what a session makes of that.
+    pub fn lose_scratch(&mut self) {
+        self.scratch = Scratch::default();
     }
 
     /// The time now, in nanoseconds on the clock of every `now_ns`.
@@ -115,11 +118,6 @@ impl Worker {
     /// An empty buffer, with capacity if there is one to spare.
     pub fn spare(&mut self) -> Vec<u8> {
         self.spares.pop().unwrap_or_default()
-    }
-
-    /// Takes the layers back after use, without those that a huge message has blown up.
-    pub(crate) fn keep_layers(&mut self, layers: [Vec<u8>; 2]) {
-        self.layers = layers.map(|layer| if layer.capacity() > LAYER_SIZE_MAX { Vec::new() } else { layer });
     }
 
     pub(crate) fn stats_mut(&mut self, engine: &Engine) -> Option<&mut Stats> {

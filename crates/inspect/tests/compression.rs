@@ -7,7 +7,8 @@ use flate2::{Compress, Compression as Level, Decompress, FlushCompress, FlushDec
 use proptest::prelude::*;
 use wsi_inspect::{Context, Engine, Event, EventSink, Legs, Role, Session, Transmit, Worker};
 use wsi_policy::{
-    Action, Compression, ContentFilter, Direction, Directions, HandshakeRules, Limits, Pattern, Policy,
+    Action, Compression, ContentFilter, Direction, Directions, HandshakeRules, Limits, Normalize, Pattern,
+    Policy,
 };
 use wsi_ws::{
     CloseCode, ClosePayload, Decoder, HEADER_SIZE_MAX, Header, Opcode, RSV1,
@@ -215,7 +216,7 @@ fn policy(action: Action) -> Policy {
             patterns: vec![Pattern::Literal("<script".into())],
             rule_sets: Vec::new(),
             directions: Directions::Both,
-            normalize_json: true,
+            normalize: Normalize::default(),
             action,
             message_size_max: None,
         }],

@@ -6,8 +6,8 @@ mod wire;
 use proptest::prelude::*;
 use wsi_inspect::{Initiator, Role};
 use wsi_policy::{
-    Action, Direction, Directions, FailureMode, Limits, MessageTypes, Mode, Policy, Rate, RateLimit,
-    SchemaType, Validation,
+    Action, Direction, Directions, FailureMode, Limits, MessageTypes, Mode, Normalize, Policy, Rate,
+    RateLimit, SchemaType, Validation,
 };
 use wsi_ws::{CloseCode, Opcode};
 
@@ -82,7 +82,7 @@ fn escapes_are_undone_before_matching() {
         wire.read(Direction::ToServer, &message(Direction::ToServer, payload));
         assert_eq!(wire.rules().len(), 1, "{payload}");
         let mut filter = filter(CLOSE_1008);
-        filter.normalize_json = false;
+        filter.normalize = Normalize::NONE;
         let mut wire = Wire::new(&Policy { content_filters: vec![filter], ..policy() });
         wire.read(Direction::ToServer, &message(Direction::ToServer, payload));
         assert_eq!(wire.arrived(Direction::ToServer), [text(payload)], "normalize \"none\"");

@@ -3,13 +3,17 @@
 
 mod wire;
 
-use wsi_policy::{Action, ContentFilter, Direction, Limits, Mode, Policy};
+use wsi_policy::{Action, ContentFilter, Direction, Limits, Mode, Normalize, Policy};
 use wsi_ws::{Decoder, Opcode, Role};
 
 use wire::{CLOSE_1008, Got, Wire, filter, frame, message, policy, text};
 
 fn blocking(action: Action) -> Policy {
-    let filter = ContentFilter { message_size_max: None, ..filter(action) };
+    let filter = ContentFilter {
+        message_size_max: None,
+        normalize: Normalize { json: true, ..Normalize::NONE },
+        ..filter(action)
+    };
     Policy { content_filters: vec![filter], ..policy() }
 }
 

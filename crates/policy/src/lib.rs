@@ -15,8 +15,8 @@ pub use direction::{Direction, Directions};
 pub use events::{EventKind, EventSet};
 pub use limits::Limits;
 pub use rule::{
-    Compression, ContentFilter, HandshakeRules, MessageTypes, Pattern, ProtobufType, Rate, RateLimit,
-    SchemaType, UnknownFields, Validation,
+    Compression, ContentFilter, HandshakeRules, MessageTypes, Normalize, Pattern, ProtobufType, Rate,
+    RateLimit, SchemaType, UnknownFields, Validation,
 };
 pub use ruleset::{Policy, PolicyId, Route, Ruleset, Transport, UpstreamId};
 /// Part of an [`Action`].

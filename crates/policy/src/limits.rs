@@ -23,6 +23,8 @@ pub struct Limits {
     pub idle_timeout_s: u64,
     /// Nesting of objects and arrays.
     pub json_depth_max: u32,
+    /// How many times over a text may be encoded and is still inspected.
+    pub normalize_depth_max: u32,
 }
 
 impl Limits {
@@ -35,6 +37,7 @@ impl Limits {
     pub const WRITE_TIMEOUT_MS_DEFAULT: u64 = 30_000;
     pub const IDLE_TIMEOUT_S_DEFAULT: u64 = 3_600;
     pub const JSON_DEPTH_MAX_DEFAULT: u32 = 64;
+    pub const NORMALIZE_DEPTH_MAX_DEFAULT: u32 = 4;
 }
 
 impl Default for Limits {
@@ -50,6 +53,7 @@ impl Default for Limits {
             write_timeout_ms: Self::WRITE_TIMEOUT_MS_DEFAULT,
             idle_timeout_s: Self::IDLE_TIMEOUT_S_DEFAULT,
             json_depth_max: Self::JSON_DEPTH_MAX_DEFAULT,
+            normalize_depth_max: Self::NORMALIZE_DEPTH_MAX_DEFAULT,
         }
     }
 }

@@ -136,11 +136,35 @@ pub struct ContentFilter {
     /// Names of built-in rule sets, as `xss`.
     pub rule_sets: Vec<String>,
     pub directions: Directions,
-    /// JSON escapes are undone before matching, beside the raw bytes.
-    pub normalize_json: bool,
+    pub normalize: Normalize,
     pub action: Action,
     /// Larger messages are closed with 1009, whatever `action` says.
     pub message_size_max: Option<u64>,
+}
+
+/// What is undone before matching; the raw bytes are matched in any case (`normalize`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Normalize {
+    /// Escapes of JSON strings, `\u003c`.
+    pub json: bool,
+    /// Percent-encoding, `%3c`.
+    pub percent: bool,
+    /// Character references of HTML, `&lt;`.
+    pub html: bool,
+    /// Compatibility forms, invisible characters, and look-alikes of ASCII letters.
+    pub unicode: bool,
+    /// Text in base64.
+    pub base64: bool,
+}
+
+impl Normalize {
+    pub const NONE: Self = Self { json: false, percent: false, html: false, unicode: false, base64: false };
+}
+
+impl Default for Normalize {
+    fn default() -> Self {
+        Self { json: true, percent: true, html: true, unicode: true, base64: false }
+    }
 }
 
 /// One block pattern.

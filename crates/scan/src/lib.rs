@@ -1,5 +1,5 @@
-//! Pattern sets over Hyperscan, for whole texts and for texts that come in parts, built-in rule sets, and the undoing of JSON
-//! escapes.
+//! Pattern sets over Hyperscan, for whole texts and for texts that come in parts, built-in rule sets, and the undoing of what
+//! hides a text from them.
 //!
 //! A [`Database`] is compiled once from a list of [`Pattern`]s, is immutable and is shared by all cores. Each core
 //! owns one [`Scratch`], fitted to every database that it scans with. What a match means is the caller's business:
@@ -25,7 +25,7 @@
 pub mod builtin;
 pub mod database;
 pub mod error;
-pub mod escape;
+pub mod normalize;
 pub mod pattern;
 pub mod scratch;
 pub mod sink;
@@ -33,6 +33,7 @@ pub mod stream;
 
 pub use database::Database;
 pub use error::{CompileError, FlagError, ScanError};
+pub use normalize::{Kinds, Normalizer};
 pub use pattern::{Expression, Pattern, PatternId, RegexFlags};
 pub use scratch::Scratch;
 pub use sink::{Flow, MatchSink};

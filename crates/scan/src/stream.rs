@@ -7,18 +7,11 @@ use hyperscan::{Builder, Matching, Patterns, StreamingDatabase};
 use crate::{
     CompileError, Flow, MatchSink, Pattern, PatternId, ScanError,
     database::compile_fault,
-    escape::{ESCAPE_SIZE_MAX, Unescaped, unescape_json_part},
+    normalize::{DEPTH_MAX, Kinds, is_hiding, undo},
 };
 
-/// How often JSON escapes are undone.
-const LAYERS_MAX: usize = crate::escape::DEPTH_MAX_DEFAULT;
-
-/// What one character may take in its escaped form, undone as often as it is: `\u` and four digits, each of which may be escaped.
-const ESCAPED_SIZE_MAX: usize = 6_usize.pow(LAYERS_MAX as u32);
-
-/// What the layers wait with, as bytes of the text: an escape of the first, and of the second and third, whose bytes are escapes.
-const CARRIED_SIZE_MAX: usize = ESCAPE_SIZE_MAX * (1 + 6 + 36);
-const _: () = assert!(LAYERS_MAX == 3);
+/// What one character may take in its escaped form: `\u` and four digits, each of which may be escaped in its turn.
+const ESCAPED_SIZE_MAX: usize = 6;
 
 /// The patterns of a [`Database`](crate::Database), compiled for texts that come in parts.
 pub struct StreamDatabase {
@@ -48,19 +41,15 @@ impl StreamDatabase {
             Patterns(translated).build().map_err(|error| compile_fault(&error, &named))?;
         let of_engine = |error: hyperscan::Error| compile_fault(&error, &named);
         let scratch = engine.alloc_scratch().map_err(of_engine)?.size().map_err(of_engine)?;
-        let memory_size = scratch + (1 + LAYERS_MAX) * engine.stream_size().map_err(of_engine)?;
+        let memory_size = scratch + (1 + DEPTH_MAX as usize) * engine.stream_size().map_err(of_engine)?;
         Ok(Some(Self { engine, width_max, memory_size }))
     }
 
-    /// How many of the last bytes that were scanned may belong to a match that is not told yet, with all escapes that are undone
-    /// if `unescapes`; `None`: there is no bound.
-    pub fn span_max(&self, unescapes: bool) -> Option<usize> {
-        let width_max = self.width_max?;
-        if !unescapes {
-            return Some(width_max);
-        }
-        // Each layer waits for the end of an escape that may have been cut: a match that ends before that is told later.
-        Some(width_max.saturating_mul(ESCAPED_SIZE_MAX).saturating_add(CARRIED_SIZE_MAX))
+    /// The most bytes of a text that a match can span, when JSON escapes are undone `depth` times; `None`: there is no
+    /// bound.
+    pub fn span_max(&self, depth: usize) -> Option<usize> {
+        let escaped = ESCAPED_SIZE_MAX.saturating_pow(u32::try_from(depth).unwrap_or(u32::MAX));
+        self.width_max.map(|width| width.saturating_mul(escaped))
     }
 
     /// The most memory of one [`Stream`], in bytes, without the part that it is given.
@@ -76,7 +65,9 @@ pub struct Stream {
     layers: Vec<Layer>,
     /// Of its own, because it must outlive the streams to close them; messages that need it are rare.
     scratch: hyperscan::Scratch,
-    unescapes: bool,
+    depth_max: usize,
+    /// The end of what came in the deepest layer, where an escape may have been cut.
+    deepest: Vec<u8>,
 }
 
 struct Layer {
@@ -86,16 +77,19 @@ struct Layer {
 }
 
 impl Stream {
+    /// JSON escapes are undone up to `depth_max` times, at most [`DEPTH_MAX`].
+    ///
     /// # Errors
     /// When there is no memory.
-    pub fn open(database: &StreamDatabase, unescapes: bool) -> Result<Self, ScanError> {
+    pub fn open(database: &StreamDatabase, depth_max: usize) -> Result<Self, ScanError> {
         let scratch = database.engine.alloc_scratch().map_err(engine_fault)?;
         let stream = database.engine.open_stream().map_err(engine_fault)?;
-        Ok(Self { layers: vec![Layer::new(stream)], scratch, unescapes })
+        let depth_max = depth_max.min(DEPTH_MAX as usize);
+        Ok(Self { layers: vec![Layer::new(stream)], scratch, depth_max, deepest: Vec::new() })
     }
 
     /// Scans the next part, or the last. `sink` hears of matches that end in it, with the layer that each is in: 0 is the text as it
-    /// came. It does not hear where in the text they are.
+    /// came. It does not hear where in the text they are. `false`: something is hidden deeper than was looked.
     ///
     /// # Errors
     /// When there is no memory. A sink that stops the scan is no error, and nothing more is reported then.
@@ -105,23 +99,32 @@ impl Stream {
         part: &[u8],
         is_last: bool,
         mut sink: impl FnMut(usize, PatternId) -> Flow,
-    ) -> Result<(), ScanError> {
+    ) -> Result<bool, ScanError> {
         let mut input = Cow::Borrowed(part);
-        for depth in 0..=LAYERS_MAX {
+        for depth in 0..=self.depth_max {
             let mut output = Vec::new();
-            let goes_on = self.unescapes
-                && depth < LAYERS_MAX
-                && self.unescape(database, depth, &input, is_last, &mut output)?;
+            let goes_on =
+                depth < self.depth_max && self.unescape(database, depth, &input, is_last, &mut output)?;
             let mut of_layer = |id: PatternId, _: usize| sink(depth, id);
             if self.layers[depth].scan(&self.scratch, &input, is_last, &mut of_layer)? == Flow::Stop {
-                return Ok(());
+                return Ok(true);
             }
             if !goes_on {
-                return Ok(());
+                let is_deepest = depth == self.depth_max && depth > 0;
+                return Ok(!(is_deepest && self.hides(&input)));
             }
             input = output.into();
         }
-        Ok(())
+        Ok(true)
+    }
+
+    /// Whether the deepest layer holds an escape that hides a character, cut or not.
+    fn hides(&mut self, input: &[u8]) -> bool {
+        self.deepest.extend_from_slice(input);
+        let is_hiding = is_hiding(Kinds::JSON, &self.deepest);
+        let surplus = self.deepest.len().saturating_sub(ESCAPED_SIZE_MAX);
+        self.deepest.drain(..surplus);
+        is_hiding
     }
 
     /// Undoes the escapes of the part `input` of layer `depth` into `output`. `false`: the next layer is still the same as this one.
@@ -139,9 +142,9 @@ impl Stream {
             Some(carry) if !carry.is_empty() => Cow::Owned([carry, input].concat()),
             _ => Cow::Borrowed(input),
         };
-        let unescaped = unescape_json_part(&text, is_last, output);
+        let undone = undo(Kinds::JSON, &text, is_last, Kinds::NONE, output);
         if carried.is_none() {
-            if unescaped == Unescaped::Same {
+            if undone.kinds.is_empty() && undone.consumed == text.len() {
                 return Ok(false);
             }
             // From here on they differ: the next layer begins as a copy of this one, before this part.
@@ -156,11 +159,7 @@ impl Stream {
                 .map_err(engine_fault)?;
             self.layers.push(stream);
         }
-        match unescaped {
-            Unescaped::Same => *output = text.into_owned(),
-            Unescaped::Changed => {}
-            Unescaped::Cut { at } => self.layers[next].carry = text[at..].to_vec(),
-        }
+        self.layers[next].carry = text[undone.consumed..].to_vec();
         Ok(true)
     }
 }

@@ -1,12 +1,12 @@
 //! The built-in rule sets against lists of attacks and of innocent messages, under `tests/corpus/`, one a line.
-//! Lines may hold JSON escapes: like messages, they are scanned as they stand and with their escapes undone.
+//! Like messages, they are scanned as they stand and with everything undone.
 #![cfg(test)]
 
 use std::{collections::BTreeSet, fmt::Write, ops::ControlFlow};
 
 use wsi_scan::{
-    Database, Flow, PatternId, Scratch, builtin,
-    escape::{DEPTH_MAX_DEFAULT, unescape_json_nested},
+    Database, Flow, Kinds, Normalizer, PatternId, Scratch, builtin,
+    normalize::{Buffers, DEPTH_MAX_DEFAULT, Outcome, undo},
 };
 
 const BENIGN: &str = include_str!("corpus/benign.txt");
@@ -32,7 +32,7 @@ impl Scanner {
     /// The names of the rules that match `message`, or what is left when its escapes are undone.
     fn matches(&mut self, message: &[u8]) -> BTreeSet<&'static str> {
         let mut found = BTreeSet::new();
-        let mut scan = |bytes: &[u8]| {
+        let mut scan = |bytes: &[u8], _: Kinds| {
             let mut sink = |id: PatternId, _| {
                 found.insert(self.rules[id.0 as usize].name);
                 Flow::Continue
@@ -40,21 +40,49 @@ impl Scanner {
             self.database.scan(&mut self.scratch, bytes, &mut sink).unwrap();
             ControlFlow::<()>::Continue(())
         };
-        let _ = scan(message);
-        let _ = unescape_json_nested(message, &mut Vec::new(), &mut Vec::new(), DEPTH_MAX_DEFAULT, scan);
+        let _ = scan(message, Kinds::NONE);
+        let kinds = [Kinds::ESCAPES, Kinds::UNICODE, Kinds::BASE64].into_iter().collect();
+        let outcome =
+            Normalizer::new([kinds], DEPTH_MAX_DEFAULT).views(message, &mut Buffers::default(), scan);
+        assert_eq!(outcome, Outcome::Complete, "{}", String::from_utf8_lossy(message));
         found
     }
 }
 
 /// The ways in which a line may travel.
-fn presentations(line: &str) -> [String; 4] {
+fn presentations(line: &str) -> [String; 9] {
     let json = serde_json::json!({ "id": 7, "text": line, "tags": ["a", "b"], "zone": 3 }).to_string();
     let nested = serde_json::json!({ "body": json }).to_string();
     let escaped = line.encode_utf16().fold(String::new(), |mut out, unit| {
         write!(out, "\\u{unit:04x}").unwrap();
         out
     });
-    [line.to_owned(), json, nested, format!("{{\"q\":\"{escaped}\"}}")]
+    let each = |write: fn(u8) -> String| line.bytes().map(write).collect::<String>();
+    let percent = each(|byte| format!("%{byte:02X}"));
+    let percent_json = serde_json::json!({ "q": each(|byte| match byte {
+        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' => char::from(byte).to_string(),
+        _ => format!("%{byte:02x}"),
+    }) });
+    let html = line.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;").replace('(', "&lpar;");
+    let references = line.chars().map(|it| format!("&#x{:x};", u32::from(it))).collect::<String>();
+    let mut plain = Vec::new();
+    undo(Kinds::JSON, line.as_bytes(), true, Kinds::NONE, &mut plain);
+    let plain = String::from_utf8_lossy(&plain);
+    let fullwidth = plain.chars().map(|it| match it {
+        '!'..='~' => char::from_u32(u32::from(it) + 0xfee0).unwrap_or(it),
+        _ => it,
+    });
+    [
+        line.to_owned(),
+        json,
+        nested,
+        format!("{{\"q\":\"{escaped}\"}}"),
+        percent,
+        percent_json.to_string(),
+        html,
+        references,
+        fullwidth.collect(),
+    ]
 }
 
 fn assert_all_caught(set: &str, corpus: &str) {

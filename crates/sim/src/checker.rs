@@ -3,96 +3,136 @@
 use wsi_policy::Direction;
 
 use crate::{
-    oracle::{End, Expected},
-    peer::{self, Got},
-    scenario::MESSAGE_SIZE_MAX,
+    oracle::Oracle,
+    receiver::Got,
+    scenario::{HELD_SIZE_MAX, Scenario},
     world::World,
 };
 
 /// Room for a frame header before a message that is being put together.
 const HEADER_SIZE_MAX: usize = 14;
 
-/// After every step: order, bounds, canonical frames, and nothing that the oracle does not expect.
-///
-/// # Errors
-/// What does not hold.
-pub fn check_step(world: &World, expected: &[Expected; 2]) -> Result<(), String> {
-    let bound = 2 * (MESSAGE_SIZE_MAX + HEADER_SIZE_MAX);
-    if world.buffered_size() > bound {
-        return Err(format!("{} bytes are held, {bound} allowed", world.buffered_size()));
-    }
-    for direction in Direction::BOTH {
-        let (messages, close) = arrived(world, direction)?;
-        let may_arrive = &expected[direction.index()].arrives;
-        if messages.len() > may_arrive.len() || messages[..] != may_arrive[..messages.len()] {
-            return Err(format!("{}: what arrives is not what is expected", direction.name()));
-        }
-        if close.is_some() && !world.is_closing() {
-            return Err(format!("{}: a close that nobody sent", direction.name()));
-        }
-        let told = world.told().verdicts[direction.index()];
-        let allowed = expected[direction.index()].verdicts + usize::from(world.has_timed_out());
-        if told > allowed {
-            return Err(format!("{}: {told} verdicts are told, {allowed} expected", direction.name()));
-        }
-    }
-    Ok(())
+/// How much of each direction has been compared.
+#[derive(Debug, Default)]
+pub struct Checker {
+    arrived: [usize; 2],
+    told: [usize; 2],
 }
 
-/// At the end: all that had to arrive has, every verdict was told once, and so was the end.
+impl Checker {
+    /// After every step. What may pass has arrived, in order and nothing else; what may not has been told, once; bounds and deadlines
+    /// are kept.
+    ///
+    /// # Errors
+    /// What does not hold.
+    pub fn check_step(
+        &mut self,
+        world: &World,
+        oracle: &Oracle<'_>,
+        scenario: &Scenario,
+    ) -> Result<(), String> {
+        let bound = 2 * (HELD_SIZE_MAX + HEADER_SIZE_MAX);
+        if world.session.buffered_size() > bound {
+            return Err(format!("{} bytes are held, {bound} allowed", world.session.buffered_size()));
+        }
+        for direction in Direction::BOTH {
+            self.check_direction(direction, world, oracle)
+                .map_err(|error| format!("{}: {error}", direction.name()))?;
+        }
+        if world.session.is_over() != oracle.is_over() {
+            return Err(format!("over: {}, expected: {}", world.session.is_over(), oracle.is_over()));
+        }
+        let (deadline_ns, expected_ns) = (world.session.deadline_ns(), oracle.deadline_ns());
+        // The memory of compression has a deadline of its own.
+        let is_compressed = scenario.legs.client.is_some() || scenario.legs.server.is_some();
+        if deadline_ns > expected_ns || (deadline_ns < expected_ns && !is_compressed) {
+            return Err(format!("the deadline is {deadline_ns} instead of {expected_ns}"));
+        }
+        Ok(())
+    }
+
+    fn check_direction(
+        &mut self,
+        direction: Direction,
+        world: &World,
+        oracle: &Oracle<'_>,
+    ) -> Result<(), String> {
+        let at = direction.index();
+        let (receiver, course) = (&world.receivers[at], &oracle.courses[at]);
+        let (got, expected) = (&receiver.got, &course.arrives);
+        for (got, expected) in got.iter().zip(expected).skip(self.arrived[at]) {
+            if got != expected {
+                return Err(format!("{} arrives instead of {}", brief(got), brief(expected)));
+            }
+        }
+        self.arrived[at] = got.len().min(expected.len());
+        if got.len() != expected.len() {
+            let next = got.get(self.arrived[at]).or(expected.get(self.arrived[at])).map(brief);
+            let counts = (got.len(), expected.len());
+            return Err(format!(
+                "{} messages and control frames arrived, {} expected: {next:?}",
+                counts.0, counts.1
+            ));
+        }
+        if !receiver.is_at_rest() {
+            return Err("only a part of a message has left".into());
+        }
+        let (told, expected) = (&world.told.verdicts[at], &course.verdicts);
+        if told.get(self.told[at]..) != expected.get(self.told[at]..) {
+            return Err(format!("{told:?} is told instead of {expected:?}"));
+        }
+        self.told[at] = told.len();
+        if receiver.close.map(Option::unwrap_or_default) != oracle.closes[at] {
+            return Err(format!("closed with {:?} instead of {:?}", receiver.close, oracle.closes[at]));
+        }
+        Ok(())
+    }
+}
+
+/// At the end: the end is told once, and all counts are right.
 ///
 /// # Errors
 /// What does not hold.
-pub fn check_end(world: &World, expected: &[Expected; 2]) -> Result<(), String> {
-    if world.told().ends != 1 {
-        return Err(format!("the end was told {} times", world.told().ends));
+pub fn check_end(world: &World, oracle: &Oracle<'_>) -> Result<(), String> {
+    let mut expected = oracle.ended();
+    for (at, course) in oracle.courses.iter().enumerate() {
+        // Text that is not UTF-8 counts as a message where it lay in one read, and not where it came in pieces.
+        let is_text_fault = course.verdicts.last().is_some_and(|last| last.rule == "protocol/invalid-utf8");
+        if let Some(told) = world.told.ends.first().filter(|_| is_text_fault) {
+            let more = told.totals.messages[at].wrapping_sub(expected.totals.messages[at]);
+            if more <= 1 {
+                expected.totals.messages[at] += more;
+                expected.totals.bytes[at] += more;
+            }
+        }
+    }
+    if world.told.ends != [expected] {
+        return Err(format!("{:?} is told at the end instead of {expected:?}", world.told.ends));
+    }
+    let stats = &world.worker.stats()[0];
+    let counted = (stats.passed_uninspected, stats.messages, stats.message_bytes);
+    let expected = (oracle.uninspected(), expected.totals.messages, expected.totals.bytes);
+    if counted != expected {
+        return Err(format!("{counted:?} is counted instead of {expected:?}"));
     }
     for direction in Direction::BOTH {
-        let own = &expected[direction.index()];
-        let other = &expected[direction.reverse().index()];
-        // Whatever ends the connection from elsewhere may come before the rest of this direction.
-        let is_undisturbed = other.end.is_none() && !world.was_disturbed();
-        if !is_undisturbed {
-            continue;
-        }
-        let (messages, close) = arrived(world, direction)?;
-        if messages != own.arrives {
-            let (got, all) = (messages.len(), own.arrives.len());
-            return Err(format!("{}: {got} of {all} messages arrived", direction.name()));
-        }
-        if world.told().verdicts[direction.index()] != own.verdicts {
-            return Err(format!("{}: a verdict was not told", direction.name()));
-        }
-        let code = own.end.map(|end| match end {
-            End::Passed(code) | End::Verdict(code) => code,
+        let at = direction.index();
+        let arrives = &oracle.courses[at].arrives;
+        let sizes = arrives.iter().filter_map(|got| match got {
+            Got::Message { payload, .. } => Some(payload.len()),
+            Got::Control { .. } => None,
         });
-        if let Some(code) = code
-            && close != Some(Some(code))
-        {
-            return Err(format!("{}: ends with {close:?} instead of {code}", direction.name()));
-        }
-        if let Some(End::Verdict(code)) = own.end
-            && arrived(world, direction.reverse())?.1 != Some(Some(code))
-        {
-            return Err(format!("the sender of {} is not told {code}", direction.name()));
+        let sizes: Vec<_> = sizes.collect();
+        if world.told.messages[at] != sizes || world.told.controls[at] != arrives.len() - sizes.len() {
+            return Err(format!("{}: not every message that passed is told", direction.name()));
         }
     }
     Ok(())
 }
 
-type Arrived = (Vec<Got>, Option<Option<u16>>);
-
-/// Messages and control frames, and the close if there was one; nothing may come behind it.
-fn arrived(world: &World, direction: Direction) -> Result<Arrived, String> {
-    let mut got = peer::read(direction, world.received(direction))?;
-    let close = match got.iter().position(|each| matches!(each, Got::Close(_))) {
-        Some(at) if at + 1 < got.len() => return Err("something follows a close".into()),
-        Some(_) => got.pop(),
-        None => None,
-    };
-    let close = close.map(|close| match close {
-        Got::Close(code) => code,
-        _ => None,
-    });
-    Ok((got, close))
+fn brief(got: &Got) -> String {
+    match got {
+        Got::Message { opcode, payload } => format!("message {opcode} of {} bytes", payload.len()),
+        Got::Control { opcode, payload } => format!("control frame {opcode} of {} bytes", payload.len()),
+    }
 }

@@ -1,20 +1,24 @@
 //! The way from a peer to the inspector: it cuts anywhere, stalls, and may break off.
 
-use crate::random::Random;
+use crate::{peer::Written, random::Random};
 
 /// Bytes on their way.
 #[derive(Debug)]
 pub struct Link {
     bytes: Vec<u8>,
+    /// Where the items of the script end.
+    ends: Vec<usize>,
     at: usize,
     /// Where it breaks off; the rest never arrives.
     breaks_at: Option<usize>,
 }
 
 impl Link {
-    pub fn new(bytes: Vec<u8>, random: &mut Random) -> Self {
+    pub fn new(written: Written, random: &mut Random) -> Self {
+        let Written { bytes, items } = written;
+        let ends = items.iter().filter_map(|frames| frames.last()).map(|frame| frame.end).collect();
         let breaks_at = random.one_in(6).then(|| random.below(bytes.len() + 1));
-        Self { bytes, at: 0, breaks_at }
+        Self { bytes, ends, at: 0, breaks_at }
     }
 
     fn end(&self) -> usize {
@@ -31,10 +35,11 @@ impl Link {
         self.breaks_at.is_some_and(|at| at < self.bytes.len())
     }
 
-    /// The next segment, of any size.
+    /// The next segment: of any size, or up to where the peer paused.
     pub fn deliver(&mut self, random: &mut Random) -> Vec<u8> {
-        let size = random.pick(&[1, 1, 2, 7, 50, 600, usize::MAX]);
-        let end = self.at.saturating_add(size).min(self.end());
+        let size = random.pick(&[1, 1, 2, 7, 50, 600, usize::MAX, 0, 0]);
+        let next_end = || self.ends.iter().copied().find(|end| *end > self.at).unwrap_or(self.bytes.len());
+        let end = if size == 0 { next_end() } else { self.at.saturating_add(size) }.min(self.end());
         let segment = self.bytes[self.at..end].to_vec();
         self.at = end;
         segment

@@ -1,119 +1,191 @@
-//! What must come of a script, worked out the plain way: whole messages, one after the other, with nothing of the product.
+//! What must come of a connection: both directions, who is closed with what, and every deadline.
 
-use wsi_policy::{Action, FailureMode, Mode, Policy};
+use wsi_inspect::{Initiator, Totals};
+use wsi_policy::{Direction, Policy};
+use wsi_ws::Role;
 
 use crate::{
-    peer::Got,
-    scenario::{FRAGMENTS_MAX, MESSAGE_SIZE_MAX, Sent, TOKEN, TOKEN_ESCAPED},
+    course::{Course, End, Moment},
+    peer::Written,
+    scenario::{MESSAGE_TIMEOUT_MS, Scenario, sender},
+    told::Ended,
 };
 
-/// Messages above this are inspected under the budget.
-const BUDGET_SIZE_MIN: usize = 4096;
+const MILLISECOND: u64 = 1_000_000;
+const CLOSE_TIMEOUT_NS: u64 = 5_000 * MILLISECOND;
 
-/// What one direction should lead to if nothing else happens to the connection.
-#[derive(Debug, Default)]
-pub struct Expected {
-    /// Messages and control frames that arrive, in order.
-    pub arrives: Vec<Got>,
-    /// How often a verdict is told.
-    pub verdicts: usize,
-    /// How it ends; `None`: the sender just stops.
-    pub end: Option<End>,
+/// Arrays are by [`Direction::index`].
+#[derive(Debug)]
+pub struct Oracle<'a> {
+    policy: &'a Policy,
+    pub courses: [Course<'a>; 2],
+    delivered: [usize; 2],
+    /// Since when a message or a frame is not complete.
+    open_since_ns: [Option<u64>; 2],
+    /// Nothing more is relayed.
+    is_closed: [bool; 2],
+    /// What the receiver of a direction is closed with.
+    pub closes: [Option<u16>; 2],
+    closing: Option<(Option<u16>, Initiator, u64)>,
+    active_ns: u64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
-    /// The sender closed, and the receiver is told.
-    Passed(u16),
-    /// The inspector closed, and both are told.
-    Verdict(u16),
-}
-
-/// Plays `script` under `policy`.
-pub fn expect(policy: &Policy, script: &[Sent]) -> Expected {
-    let mut expected = Expected::default();
-    for sent in script {
-        match sent {
-            Sent::Message { opcode, payload, fragments, ping_between } => {
-                let size = payload.len().div_ceil(*fragments).max(1);
-                let parts = payload.len().div_ceil(size).max(1);
-                if let Some((read, code)) = too_much(payload.len(), size, parts) {
-                    pings(&mut expected, read, *ping_between);
-                    expected.verdicts += 1;
-                    expected.end = Some(End::Verdict(code));
-                } else {
-                    pings(&mut expected, parts - 1, *ping_between);
-                    let got = Got::Message { opcode: opcode.bits(), payload: payload.clone() };
-                    judge(&mut expected, policy, payload, got);
-                }
-            }
-            Sent::Control { opcode, payload } => {
-                let payload = &payload[..payload.len().min(125)];
-                let got = Got::Control { opcode: opcode.bits(), payload: payload.to_vec() };
-                judge(&mut expected, policy, payload, got);
-            }
-            Sent::Close { code } => expected.end = Some(End::Passed(*code)),
-            Sent::Fault { code, .. } => {
-                expected.verdicts += 1;
-                expected.end = Some(End::Verdict(*code));
-            }
-        }
-        if expected.end.is_some() {
-            break;
+impl<'a> Oracle<'a> {
+    pub fn new(scenario: &'a Scenario, written: &[Written; 2]) -> Self {
+        let course = |direction: Direction| {
+            let at = direction.index();
+            Course::new(&scenario.policy, direction, &scenario.sends[at], &written[at])
+        };
+        Self {
+            policy: &scenario.policy,
+            courses: Direction::BOTH.map(course),
+            delivered: [0; 2],
+            open_since_ns: [None; 2],
+            is_closed: [false; 2],
+            closes: [None; 2],
+            closing: None,
+            active_ns: 0,
         }
     }
-    expected
-}
 
-/// Whether a limit is passed: how many fragments were taken before, and the close code.
-fn too_much(payload: usize, size: usize, parts: usize) -> Option<(usize, u16)> {
-    let too_big = (0..parts).find(|part| payload.min((part + 1) * size) > MESSAGE_SIZE_MAX);
-    match too_big {
-        Some(part) if part < FRAGMENTS_MAX => Some((part, 1009)),
-        _ if parts > FRAGMENTS_MAX => Some((FRAGMENTS_MAX, 1008)),
-        _ => None,
-    }
-}
-
-fn pings(expected: &mut Expected, count: usize, ping_between: bool) {
-    if ping_between {
-        let ping = Got::Control { opcode: 9, payload: b"between".to_vec() };
-        expected.arrives.extend(std::iter::repeat_n(ping, count));
-    }
-}
-
-fn judge(expected: &mut Expected, policy: &Policy, payload: &[u8], got: Got) {
-    let action = policy.content_filters.first().map(|filter| filter.action);
-    let is_bad = contains(payload, TOKEN) || contains(payload, TOKEN_ESCAPED);
-    // Patterns come before the budget: what they stop is stopped, and what they only tell is told in detect mode.
-    if is_bad {
-        match (policy.mode, action) {
-            (Mode::Enforce, Some(Action::Drop)) => {
-                expected.verdicts += 1;
-                return;
+    /// `size` bytes more were handed to the session, which is over afterwards or not.
+    pub fn deliver(&mut self, direction: Direction, size: usize, moment: Moment, is_over: bool) {
+        let at = direction.index();
+        self.active_ns = moment.now_ns;
+        self.delivered[at] += size;
+        if self.is_closed[at] {
+            return;
+        }
+        let course = &mut self.courses[at];
+        course.advance(self.delivered[at], moment);
+        if course.end.is_none() && is_over {
+            course.end_early();
+        }
+        let since_ns = self.open_since_ns[at].filter(|_| !course.has_completed);
+        self.open_since_ns[at] =
+            course.is_open(self.delivered[at]).then(|| since_ns.unwrap_or(moment.now_ns));
+        match course.end {
+            None => {}
+            Some(End::Passed(code)) => {
+                self.closes[at] = Some(code);
+                self.is_closed[at] = true;
+                let initiator = initiator(sender(direction));
+                self.closing.get_or_insert((Some(code), initiator, moment.now_ns));
             }
-            (Mode::Enforce, Some(Action::Close(code))) => {
-                expected.verdicts += 1;
-                expected.end = Some(End::Verdict(code.as_u16()));
-                return;
-            }
-            (Mode::Detect, Some(Action::Drop | Action::Close(_))) => expected.verdicts += 1,
-            _ => {}
+            Some(End::Verdict(code)) => self.close_both(code, moment.now_ns),
         }
     }
-    if payload.len() > BUDGET_SIZE_MIN && policy.timeout_ms == 0 {
-        expected.verdicts += 1;
-        if policy.failure_mode == FailureMode::Closed && policy.mode == Mode::Enforce {
-            expected.end = Some(End::Verdict(1011));
-        } else {
-            expected.arrives.push(got);
-        }
-        return;
+
+    /// The receiver of `direction` does not take what it is sent: the time of the message that is open begins anew.
+    pub fn pause(&mut self, direction: Direction) {
+        self.open_since_ns[direction.index()] = None;
     }
-    expected.verdicts += usize::from(is_bad && action == Some(Action::Alert));
-    expected.arrives.push(got);
+
+    /// `role` is gone.
+    pub fn end(&mut self, role: Role, now_ns: u64) {
+        let (direction, code) = match role {
+            Role::Client => (Direction::ToServer, 1001),
+            Role::Server => (Direction::ToClient, 1011),
+        };
+        let is_ours = self.closing.is_some_and(|(_, initiator, _)| initiator == Initiator::Inspector);
+        if self.is_closed[direction.index()] || is_ours {
+            return;
+        }
+        if self.closing.is_none() {
+            self.closes[direction.index()] = Some(code);
+            self.closing = Some((None, initiator(role), now_ns));
+        }
+        self.is_closed = [true; 2];
+    }
+
+    /// What is held for `direction` is too much.
+    pub fn run_out_of_memory(&mut self, direction: Direction, now_ns: u64) {
+        self.courses[direction.index()].fault("limits/max-memory", 1013);
+        self.close_both(1013, now_ns);
+    }
+
+    /// The receiver of `direction` has read nothing for too long: it is at fault, and the sender is told that it is gone.
+    pub fn stall(&mut self, direction: Direction, now_ns: u64) {
+        self.courses[direction.index()].fault("limits/write-timeout-ms", 1008);
+        let is_told = !self.is_closed[direction.reverse().index()];
+        self.close_both(1008, now_ns);
+        if is_told {
+            self.closes[direction.reverse().index()] = Some(1001);
+        }
+    }
+
+    pub fn close_both(&mut self, code: u16, now_ns: u64) {
+        for (close, is_closed) in self.closes.iter_mut().zip(self.is_closed) {
+            if !is_closed {
+                *close = Some(code);
+            }
+        }
+        self.closing = Some((Some(code), Initiator::Inspector, now_ns));
+        self.is_closed = [true; 2];
+    }
+
+    /// When something happens of itself.
+    pub fn deadline_ns(&self) -> u64 {
+        if let Some((_, _, since_ns)) = self.closing {
+            return since_ns + CLOSE_TIMEOUT_NS;
+        }
+        let idle_ns = self.active_ns + self.policy.limits.idle_timeout_s * 1_000 * MILLISECOND;
+        let messages = self.open_since_ns.iter().flatten().map(|since_ns| since_ns + message_timeout_ns());
+        messages.fold(idle_ns, u64::min)
+    }
+
+    /// It is `now_ns`: what is due happens.
+    pub fn pass_time(&mut self, now_ns: u64) {
+        if now_ns < self.deadline_ns() {
+            return;
+        }
+        if self.closing.is_some() {
+            self.is_closed = [true; 2];
+            return;
+        }
+        let is_late = |since: &Option<u64>| since.is_some_and(|since| now_ns >= since + message_timeout_ns());
+        match self.open_since_ns.iter().position(is_late) {
+            Some(at) => {
+                self.courses[at].fault("limits/message-timeout-ms", 1008);
+                self.close_both(1008, now_ns);
+            }
+            None => self.close_both(1001, now_ns),
+        }
+    }
+
+    /// Whether a message or a frame is not complete.
+    pub fn is_open(&self) -> bool {
+        self.open_since_ns.iter().any(Option::is_some)
+    }
+
+    pub fn is_over(&self) -> bool {
+        self.is_closed == [true; 2]
+    }
+
+    /// What is told at the end.
+    pub fn ended(&self) -> Ended {
+        let (code, initiator) =
+            self.closing.map_or((None, Initiator::Inspector), |(code, initiator, _)| (code, initiator));
+        let inspected = self.courses.each_ref().map(|course| course.inspected);
+        let totals = Totals {
+            messages: inspected.map(|(messages, _)| messages),
+            bytes: inspected.map(|(_, bytes)| bytes),
+        };
+        Ended { code, initiator, totals }
+    }
+
+    pub fn uninspected(&self) -> u64 {
+        self.courses.iter().map(|course| course.uninspected).sum()
+    }
 }
 
-fn contains(payload: &[u8], needle: &[u8]) -> bool {
-    payload.windows(needle.len()).any(|window| window == needle)
+fn message_timeout_ns() -> u64 {
+    MESSAGE_TIMEOUT_MS * MILLISECOND
+}
+
+fn initiator(role: Role) -> Initiator {
+    match role {
+        Role::Client => Initiator::Client,
+        Role::Server => Initiator::Server,
+    }
 }

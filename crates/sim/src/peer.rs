@@ -1,142 +1,109 @@
-//! What a peer writes, and what it makes of what it reads: an own reading of RFC 6455, byte by byte, beside that of the product.
+//! What a peer writes: the bytes of its script, and where in them each frame ends.
 
-use wsi_policy::{Action, CloseCode, ContentFilter, Direction, Directions};
-use wsi_ws::Opcode;
+use wsi_policy::Direction;
+use wsi_ws::{Opcode, deflate::Flow};
 
-use crate::{random::Random, scenario::Sent};
+use crate::{deflate::Deflater, random::Random, scenario::Sent};
 
-/// What arrives at a peer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Got {
-    Message { opcode: u8, payload: Vec<u8> },
-    Control { opcode: u8, payload: Vec<u8> },
-    Close(Option<u16>),
+/// The opcode of fragments after the first.
+const CONTINUATION: u8 = 0;
+const RSV1: u8 = 0x40;
+pub const PING_BETWEEN: &[u8] = b"between";
+
+/// A script on the wire.
+#[derive(Debug)]
+pub struct Written {
+    pub bytes: Vec<u8>,
+    /// Of each item of the script.
+    pub items: Vec<Vec<Frame>>,
 }
 
-/// The bytes of a script.
-pub fn write(direction: Direction, script: &[Sent], random: &mut Random) -> Vec<u8> {
-    let mut bytes = Vec::new();
+/// A frame on the wire.
+#[derive(Clone, Copy, Debug)]
+pub struct Frame {
+    pub opcode: u8,
+    /// Of the payload, as it is on the wire.
+    pub size: usize,
+    /// Where it ends in the bytes of the script.
+    pub end: usize,
+}
+
+/// Writes the script of `direction`, compressing as `flow` says.
+pub fn write(direction: Direction, script: &[Sent], flow: Option<Flow>, random: &mut Random) -> Written {
+    let mut writer = Writer { direction, bytes: Vec::new(), frames: Vec::new() };
+    let mut deflater = flow.map(Deflater::new);
+    let mut items = Vec::new();
     for sent in script {
-        match sent {
-            Sent::Message { opcode, payload, fragments, ping_between } => {
-                let size = payload.len().div_ceil(*fragments).max(1);
-                let mut parts: Vec<_> = payload.chunks(size).collect();
-                if parts.is_empty() {
-                    parts.push(&[]);
-                }
-                for (i, part) in parts.iter().enumerate() {
-                    let opcode = if i == 0 { opcode.bits() } else { 0 };
-                    let is_last = i + 1 == parts.len();
-                    frame(&mut bytes, direction, is_last, opcode, part, random);
-                    if *ping_between && !is_last {
-                        frame(&mut bytes, direction, true, Opcode::Ping.bits(), b"between", random);
-                    }
-                }
-            }
-            Sent::Control { opcode, payload } => {
-                frame(&mut bytes, direction, true, opcode.bits(), &payload[..payload.len().min(125)], random);
-            }
-            Sent::Close { code } => {
-                let body = [&code.to_be_bytes()[..], b"bye"].concat();
-                frame(&mut bytes, direction, true, Opcode::Close.bits(), &body, random);
-            }
-            Sent::Fault { bytes: fault, .. } => bytes.extend_from_slice(fault),
-        }
+        writer.write(sent, deflater.as_mut(), random);
+        items.push(std::mem::take(&mut writer.frames));
     }
-    bytes
+    Written { bytes: writer.bytes, items }
 }
 
-/// Reads complete frames off the start of `bytes`. Every frame must be canonical: final, shortest length, masked by the
-/// direction's rule.
-///
-/// # Errors
-/// What is wrong with a frame.
-pub fn read(direction: Direction, bytes: &[u8]) -> Result<Vec<Got>, String> {
-    let mut got = Vec::new();
-    let mut rest = bytes;
-    while let Some((header, payload, after)) = split(rest) {
-        let is_masked = header[1] & 0x80 != 0;
-        if is_masked != (direction == Direction::ToServer) {
-            return Err("masked the wrong way".into());
-        }
-        if header[0] & 0xf0 != 0x80 {
-            return Err(format!("first byte {:#x}: fragmented, or a reserved bit is set", header[0]));
-        }
-        let shortest = match payload.len() {
-            0..126 => 2,
-            126..65_536 => 4,
-            _ => 10,
-        };
-        if header.len() != shortest + if is_masked { 4 } else { 0 } {
-            return Err("length not in its shortest form".into());
-        }
-        let mut payload = payload.to_vec();
-        if is_masked {
-            let key = &header[header.len() - 4..];
-            payload.iter_mut().zip(key.iter().cycle()).for_each(|(byte, key)| *byte ^= key);
-        }
-        got.push(match header[0] & 0x0f {
-            8 => Got::Close(payload.get(..2).map(|code| u16::from_be_bytes([code[0], code[1]]))),
-            opcode @ (9 | 10) => Got::Control { opcode, payload },
-            opcode => Got::Message { opcode, payload },
-        });
-        rest = after;
-    }
-    Ok(got)
-}
-
-/// Something that no peer may send.
-pub fn fault(direction: Direction, random: &mut Random) -> Sent {
-    let masked = |first: u8, second: u8| match direction {
-        Direction::ToServer => vec![first, second | 0x80, 1, 2, 3, 4],
-        Direction::ToClient => vec![first, second],
-    };
-    let (bytes, code) = match random.below(7) {
-        0 => (masked(0x83, 0), 1002),
-        1 => (masked(0x80, 0), 1002),
-        2 => (masked(0x09, 0), 1002),
-        3 => (masked(0xa1, 0), 1002),
-        4 => (masked(0x89, 126), 1002),
-        5 => match direction {
-            Direction::ToServer => (vec![0x81, 0], 1002),
-            Direction::ToClient => (vec![0x81, 0x80], 1002),
-        },
-        // A length that the limits do not allow; the payload never comes.
-        _ => ([&masked(0x82, 126)[..2], &[0xff, 0xff]].concat(), 1009),
-    };
-    // The long form keeps its mask key behind the length.
-    let bytes = if code == 1009 && direction == Direction::ToServer {
-        [&bytes[..], &[1, 2, 3, 4]].concat()
-    } else {
-        bytes
-    };
-    Sent::Fault { bytes, code }
-}
-
-/// A filter that does nothing yet.
-pub fn empty_filter() -> ContentFilter {
-    ContentFilter {
-        name: String::new(),
-        patterns: Vec::new(),
-        rule_sets: Vec::new(),
-        directions: Directions::Both,
-        normalize_json: true,
-        action: Action::Close(CloseCode::POLICY_VIOLATION),
-        message_size_max: None,
-    }
-}
-
-fn frame(
-    out: &mut Vec<u8>,
+struct Writer {
     direction: Direction,
-    fin: bool,
-    opcode: u8,
-    payload: &[u8],
-    random: &mut Random,
-) {
+    bytes: Vec<u8>,
+    frames: Vec<Frame>,
+}
+
+impl Writer {
+    fn write(&mut self, sent: &Sent, deflater: Option<&mut Deflater>, random: &mut Random) {
+        match sent {
+            Sent::Message { opcode, payload, fragments, ping_between, is_compressed } => {
+                match deflater.filter(|_| *is_compressed) {
+                    Some(deflater) => {
+                        let first = RSV1 | opcode.bits();
+                        self.fragments(first, &deflater.deflate(payload), *fragments, *ping_between, random);
+                    }
+                    None => self.fragments(opcode.bits(), payload, *fragments, *ping_between, random),
+                }
+            }
+            Sent::Control { opcode, payload } => self.frame(0x80 | opcode.bits(), payload, random),
+            Sent::Close { code, reason } => {
+                let body = [&code.to_be_bytes()[..], reason.as_bytes()].concat();
+                self.frame(0x80 | Opcode::Close.bits(), &body, random);
+            }
+            Sent::Fault { bytes, .. } => {
+                self.bytes.extend_from_slice(bytes);
+                self.frames.push(Frame { opcode: 0, size: 0, end: self.bytes.len() });
+            }
+        }
+    }
+
+    fn fragments(
+        &mut self,
+        first: u8,
+        payload: &[u8],
+        count: usize,
+        ping_between: bool,
+        random: &mut Random,
+    ) {
+        let size = payload.len().div_ceil(count).max(1);
+        let mut parts: Vec<_> = payload.chunks(size).collect();
+        if parts.is_empty() {
+            parts.push(&[]);
+        }
+        let last = parts.len() - 1;
+        for (i, part) in parts.into_iter().enumerate() {
+            let opcode = if i == 0 { first } else { CONTINUATION };
+            self.frame(if i == last { 0x80 | opcode } else { opcode }, part, random);
+            if ping_between && i < last {
+                self.frame(0x80 | Opcode::Ping.bits(), PING_BETWEEN, random);
+            }
+        }
+    }
+
+    fn frame(&mut self, first: u8, payload: &[u8], random: &mut Random) {
+        frame(&mut self.bytes, self.direction, first, payload, random);
+        self.frames.push(Frame { opcode: first & 0x0f, size: payload.len(), end: self.bytes.len() });
+    }
+}
+
+/// Appends a frame with `first` as its first byte.
+pub fn frame(out: &mut Vec<u8>, direction: Direction, first: u8, payload: &[u8], random: &mut Random) {
     let is_masked = direction == Direction::ToServer;
     let mask_bit = if is_masked { 0x80 } else { 0 };
-    out.push(if fin { 0x80 } else { 0 } | opcode);
+    out.push(first);
     match payload.len() {
         size @ 0..126 => out.push(mask_bit | size as u8),
         size @ 126..65_536 => {
@@ -155,19 +122,4 @@ fn frame(
     } else {
         out.extend_from_slice(payload);
     }
-}
-
-/// Header, payload and the rest, if the first frame is complete.
-fn split(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
-    let second = *bytes.get(1)?;
-    let (size, mut at): (u64, usize) = match second & 0x7f {
-        126 => (u64::from(u16::from_be_bytes([*bytes.get(2)?, *bytes.get(3)?])), 4),
-        127 => (bytes.get(2..10)?.iter().fold(0, |size, byte| size << 8 | u64::from(*byte)), 10),
-        size => (u64::from(size), 2),
-    };
-    if second & 0x80 != 0 {
-        at += 4;
-    }
-    let end = at.checked_add(usize::try_from(size).ok()?)?;
-    Some((bytes.get(..at)?, bytes.get(at..end)?, bytes.get(end..)?))
 }

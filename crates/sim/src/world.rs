@@ -1,183 +1,201 @@
 //! One connection, played from its seed.
 
-use std::{cell::Cell, rc::Rc, sync::Arc};
+use std::{
+    cell::Cell,
+    panic::{AssertUnwindSafe, catch_unwind},
+    rc::Rc,
+    sync::Arc,
+};
 
-use wsi_inspect::{Context, Engine, Event, EventSink, Role, Session, Transmit, Worker};
+use wsi_inspect::{Condition, Context, Engine, Role, Session, Transmit, Worker};
 use wsi_policy::Direction;
 
 use crate::{
-    checker,
+    checker::{self, Checker},
+    course::Moment,
     link::Link,
-    oracle::{self, Expected},
-    peer,
+    oracle::Oracle,
+    peer::{self, Written},
     random::Random,
-    scenario::{Scenario, sender},
+    receiver::Receiver,
+    scenario::{Scenario, flow_from, flow_to, sender},
+    told::Told,
 };
 
 const MILLISECOND: u64 = 1_000_000;
 /// More steps than any connection takes: a run that passes it spins.
 const STEPS_MAX: usize = 200_000;
+/// Longer than any budget.
+const LEAP_NS: u64 = 60 * MILLISECOND;
 
-/// A session, its links, and all that came of it.
+/// A session, its links, and all that came of it. Arrays are by [`Direction::index`].
+#[derive(Debug)]
 pub struct World {
-    session: Session,
-    worker: Worker,
-    told: Told,
+    pub session: Session,
+    pub worker: Worker,
+    pub told: Told,
+    pub receivers: [Receiver; 2],
+    engine: Arc<Engine>,
     links: [Link; 2],
-    received: [Vec<u8>; 2],
-    now: Rc<Cell<u64>>,
-    has_timed_out: bool,
-    has_drained: bool,
+    now_ns: u64,
+    /// By how much the clock leaps when somebody asks for the time within a message.
+    leap_ns: Rc<Cell<u64>>,
+    condition: Option<Condition>,
 }
 
-impl std::fmt::Debug for World {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("World").field("told", &self.told).field("links", &self.links).finish_non_exhaustive()
-    }
-}
-
-/// Counts of what the session told.
-#[derive(Debug, Default)]
-pub struct Told {
-    /// By [`Direction::index`].
-    pub verdicts: [usize; 2],
-    pub ends: usize,
-}
-
-impl EventSink for Told {
-    fn policy_chosen(&mut self, _: usize) {}
-
-    fn event(&mut self, event: Event<'_>) {
-        match event {
-            Event::Verdict(verdict) => {
-                if let Some(direction) = verdict.direction {
-                    self.verdicts[direction.index()] += 1;
-                }
-            }
-            Event::Close { .. } => self.ends += 1,
-            _ => {}
-        }
-    }
-}
-
-/// Plays `seed`.
+/// Plays `seed`; gives what was told.
 ///
 /// # Errors
 /// What went wrong, with the seed.
-pub fn run(seed: u64) -> Result<(), String> {
-    play(seed)
-        .map_err(|error| format!("seed {seed}: {error}; play it again with: cargo xtask sim --seed {seed}"))
+pub fn run(seed: u64) -> Result<(Scenario, Told), String> {
+    let scenario = Scenario::new(seed);
+    // A panic has said what and where; the seed is still to be told.
+    let played = catch_unwind(AssertUnwindSafe(|| play(seed, &scenario)));
+    match played.unwrap_or_else(|_| Err("it panics".into())) {
+        Ok(told) => Ok((scenario, told)),
+        Err(error) => Err(format!("seed {seed}: {error}; play it again with: cargo xtask sim --seed {seed}")),
+    }
 }
 
-fn play(seed: u64) -> Result<(), String> {
-    let scenario = Scenario::new(seed);
-    let expected = [0, 1].map(|direction| oracle::expect(&scenario.policy, &scenario.sends[direction]));
+fn play(seed: u64, scenario: &Scenario) -> Result<Told, String> {
     let mut random = Random::new(seed, 2);
-    let mut world = World::new(&scenario, &mut random)?;
+    let written = Direction::BOTH.map(|direction| {
+        let flow = flow_from(&scenario.legs, direction);
+        peer::write(direction, &scenario.sends[direction.index()], flow, &mut random)
+    });
+    let mut oracle = Oracle::new(scenario, &written);
+    let mut world = World::new(scenario, written, &mut random)?;
+    let mut checker = Checker::default();
     for _ in 0..STEPS_MAX {
         if world.session.is_over() {
             world.session.end(&mut world.told);
-            return checker::check_end(&world, &expected);
+            checker::check_end(&world, &oracle)?;
+            return Ok(world.told);
         }
-        world.step(&mut random);
-        checker::check_step(&world, &expected).map_err(|error| explain(&error, &scenario, &expected))?;
+        world.step(scenario, &mut oracle, &mut random)?;
+        checker.check_step(&world, &oracle, scenario)?;
     }
     Err(format!("it does not end in {STEPS_MAX} steps"))
 }
 
-fn explain(error: &str, scenario: &Scenario, expected: &[Expected; 2]) -> String {
-    let counts = [0, 1].map(|at| (scenario.sends[at].len(), expected[at].arrives.len(), expected[at].end));
-    format!("{error} (sent, arriving, end: {counts:?})")
-}
-
 impl World {
-    fn new(scenario: &Scenario, random: &mut Random) -> Result<Self, String> {
+    fn new(scenario: &Scenario, written: [Written; 2], random: &mut Random) -> Result<Self, String> {
         let engine = Arc::new(Engine::compile(&scenario.policy, 0).map_err(|error| error.to_string())?);
-        let now = Rc::new(Cell::new(0));
-        // Whoever asks for the time within a message sees some of it pass.
+        let leap_ns = Rc::new(Cell::new(0));
         let clock = {
-            let now = Rc::clone(&now);
+            let (leap_ns, asked_ns) = (Rc::clone(&leap_ns), Cell::new(0));
             move || {
-                now.set(now.get() + 1);
-                now.get()
+                asked_ns.set(asked_ns.get() + leap_ns.get());
+                asked_ns.get()
             }
         };
         let worker = Worker::new([&*engine], [7; 32], Box::new(clock)).map_err(|error| error.to_string())?;
-        let links = Direction::BOTH.map(|direction| {
-            let bytes = peer::write(direction, &scenario.sends[direction.index()], random);
-            Link::new(bytes, random)
-        });
         Ok(Self {
-            session: Session::new(engine, 0),
+            session: Session::with_compression(Arc::clone(&engine), scenario.legs, 0),
             worker,
-            told: Told::default(),
-            links,
-            received: Default::default(),
-            now,
-            has_timed_out: false,
-            has_drained: false,
+            told: Told::new(Arc::clone(&engine)),
+            receivers: Direction::BOTH
+                .map(|direction| Receiver::new(direction, flow_to(&scenario.legs, direction))),
+            engine,
+            links: written.map(|written| Link::new(written, random)),
+            now_ns: 0,
+            leap_ns,
+            condition: None,
         })
     }
 
-    pub fn told(&self) -> &Told {
-        &self.told
-    }
-
-    /// What the receiver of `direction` has got.
-    pub fn received(&self, direction: Direction) -> &[u8] {
-        &self.received[direction.index()]
-    }
-
-    pub fn buffered_size(&self) -> usize {
-        self.session.buffered_size()
-    }
-
-    pub fn has_timed_out(&self) -> bool {
-        self.has_timed_out
-    }
-
-    /// Somebody has closed, vanished, waited too long or been condemned.
-    pub fn is_closing(&self) -> bool {
-        self.session.is_closing()
-    }
-
-    /// Something beside the two scripts has ended it.
-    pub fn was_disturbed(&self) -> bool {
-        self.has_timed_out || self.has_drained || self.links.iter().any(Link::is_broken)
-    }
-
-    fn step(&mut self, random: &mut Random) {
+    fn step(
+        &mut self,
+        scenario: &Scenario,
+        oracle: &mut Oracle<'_>,
+        random: &mut Random,
+    ) -> Result<(), String> {
         let direction = random.pick(&Direction::BOTH);
-        self.pass_time(random);
-        if random.one_in(3_000) {
-            self.has_drained = true;
-            self.session.drain(self.now.get());
-        } else if !self.links[direction.index()].is_exhausted() {
-            let segment = self.links[direction.index()].deliver(random);
-            self.receive(direction, &segment);
-        } else if self.links.iter().all(Link::is_exhausted) || self.links[direction.index()].is_broken() {
+        if scenario.is_unsteady && random.one_in(10) {
+            let condition = if random.one_in(2) { None } else { Some(random.pick(&Condition::ALL)) };
+            self.set_condition(condition)?;
+        }
+        if random.one_in(200) {
+            // The receiver takes nothing for a while.
+            self.session.pause(direction);
+            oracle.pause(direction);
+            self.now_ns += random.pick(&[1, 3_000, 6_000]) * MILLISECOND;
+        }
+        self.pass_time(scenario.is_slow, oracle, random);
+        let link = &mut self.links[direction.index()];
+        if random.one_in(1_500) {
+            self.disturb(direction, oracle, random);
+        } else if !link.is_exhausted() {
+            let segment = link.deliver(random);
+            self.receive(direction, &segment)?;
+            let moment = Moment { now_ns: self.now_ns, condition: self.condition };
+            oracle.deliver(direction, segment.len(), moment, self.session.is_over());
+        } else if link.is_broken() || self.links.iter().all(Link::is_exhausted) {
             // All has been said, or a peer is gone.
             let role = sender(direction);
             self.with(|session, context| session.handle_end(role, context));
+            oracle.end(role, self.now_ns);
         }
         for (role, direction) in [(Role::Client, Direction::ToClient), (Role::Server, Direction::ToServer)] {
             if let Some(frame) = self.session.poll_close(role, &mut self.worker) {
-                self.received[direction.index()].extend_from_slice(frame.bytes());
+                self.receivers[direction.index()].read(frame.bytes())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The process ends, or its memory does, or the receiver reads nothing for too long.
+    fn disturb(&mut self, direction: Direction, oracle: &mut Oracle<'_>, random: &mut Random) {
+        match random.below(3) {
+            0 => {
+                self.session.drain(self.now_ns);
+                oracle.close_both(1001, self.now_ns);
+            }
+            1 => {
+                self.with(|session, context| session.handle_memory_max(direction, context));
+                oracle.run_out_of_memory(direction, self.now_ns);
+            }
+            _ => {
+                let receiver = sender(direction.reverse());
+                self.with(|session, context| session.handle_stalled(receiver, context));
+                oracle.stall(direction, self.now_ns);
             }
         }
     }
 
-    fn pass_time(&mut self, random: &mut Random) {
-        let pause = if random.one_in(2_000) { 20_000 } else { random.pick(&[0, 0, 1, 5]) };
-        self.now.set(self.now.get() + pause * MILLISECOND);
-        if self.now.get() >= self.session.deadline_ns() {
-            self.has_timed_out = true;
+    fn pass_time(&mut self, is_slow: bool, oracle: &mut Oracle<'_>, random: &mut Random) {
+        let pause = if random.one_in(1_000) {
+            random.pick(&[4_990, 20_000, 20_000, 61_000, 250_000])
+        } else if is_slow && !oracle.is_open() && random.one_in(12) {
+            // Long enough for memory to be given back, between messages.
+            61_000
+        } else {
+            random.pick(&[0, 0, 1, 5])
+        };
+        self.now_ns += pause * MILLISECOND;
+        if self.now_ns >= self.session.deadline_ns() {
             self.with(|session, context| session.handle_timeout(context));
         }
+        oracle.pass_time(self.now_ns);
+    }
+
+    /// Puts the inspection out of order in one way, or in order. A condition that is new has to be made here.
+    fn set_condition(&mut self, condition: Option<Condition>) -> Result<(), String> {
+        self.leap_ns.set(0);
+        self.worker.adopt(&self.engine).map_err(|error| error.to_string())?;
+        match condition {
+            None => {}
+            Some(Condition::OverBudget) => self.leap_ns.set(LEAP_NS),
+            Some(Condition::ScanFailed) => self.worker.lose_scratch(),
+            // What the peers send makes it: see `scenario::DEEP`.
+            Some(Condition::OverDepth) => {}
+        }
+        self.condition = condition;
+        Ok(())
     }
 
     /// Gives the session a segment as a data plane would.
-    fn receive(&mut self, direction: Direction, segment: &[u8]) {
+    fn receive(&mut self, direction: Direction, segment: &[u8]) -> Result<(), String> {
         let mut input = segment.to_vec();
         let mut at = 0;
         loop {
@@ -191,18 +209,18 @@ impl World {
                 (step.consumed, sent)
             });
             at += consumed;
-            let Some(sent) = sent else {
-                if at == input.len() {
-                    return;
-                }
-                continue;
-            };
-            self.received[direction.index()].extend(sent);
+            match sent {
+                Some(sent) => self.receivers[direction.index()]
+                    .read(&sent)
+                    .map_err(|error| format!("{}: {error}", direction.name()))?,
+                None if at == input.len() => return Ok(()),
+                None => {}
+            }
         }
     }
 
     fn with<T>(&mut self, act: impl FnOnce(&mut Session, &mut Context<'_, Told>) -> T) -> T {
-        let mut context = Context { now_ns: self.now.get(), worker: &mut self.worker, sink: &mut self.told };
+        let mut context = Context { now_ns: self.now_ns, worker: &mut self.worker, sink: &mut self.told };
         act(&mut self.session, &mut context)
     }
 }

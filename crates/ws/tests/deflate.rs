@@ -210,6 +210,33 @@ fn a_compressor_that_can_not_does_not_spoil_the_next_message() {
     assert!(compressor.compress(&text, &mut out) && out.len() < 40, "it refers back: {} bytes", out.len());
 }
 
+/// What is left of a message in the compressor would add up: after a few dozen it panicked, or compressed for ever.
+#[test]
+fn any_number_of_messages_that_do_not_compress() {
+    let mut state = 1_u64;
+    let mut noise = |size: usize| -> Vec<u8> {
+        let mut next = || {
+            state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
+            (state >> 56) as u8
+        };
+        (0..size).map(|_| next()).collect()
+    };
+    for (flow, size) in [(None, 1_000), (None, 4_096), (None, 8_192), (Some(9), 256), (Some(15), 70_000)]
+        .map(|(window_bits, size)| (Flow { no_context_takeover: false, window_bits }, size))
+    {
+        let (mut compressor, mut receiver) = (Compressor::new(flow), Receiver::new(flow));
+        for number in 0..300 {
+            let mut out = Vec::new();
+            assert!(!compressor.compress(&noise(size), &mut out) && out.is_empty(), "{size} {number}");
+            if number % 50 == 49 {
+                let text = format!("{number} and {number} and {number} and {number}").repeat(4);
+                assert!(compressor.compress(text.as_bytes(), &mut out));
+                assert_eq!(receiver.inflate(&out), text.as_bytes());
+            }
+        }
+    }
+}
+
 #[test]
 fn takeover_makes_later_messages_smaller_and_its_absence_does_not() {
     let text = b"{\"type\":\"quote\",\"symbol\":\"ABCD\",\"bid\":101.5,\"ask\":101.75,\"venue\":\"XETRA\"}";

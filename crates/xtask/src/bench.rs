@@ -19,6 +19,8 @@ pub(crate) enum What {
     Stages,
     /// Memory and CPU time of 9,000 idle connections
     Idle,
+    /// CPU time and memory with permessage-deflate terminated, beside it stripped
+    Compression,
 }
 
 pub(crate) fn bench(what: What) -> Result {
@@ -32,6 +34,12 @@ pub(crate) fn bench(what: What) -> Result {
             build()?;
             let inspector = target().join("release/websocket-inspector");
             run(loadtest().arg("compare").arg("--inspector").arg(inspector))
+        }
+        What::Compression => {
+            setup::for_build()?;
+            build()?;
+            let inspector = target().join("release/websocket-inspector");
+            run(loadtest().arg("compression").arg("--inspector").arg(inspector))
         }
         What::Idle => {
             setup::for_build()?;

@@ -30,7 +30,7 @@ pub(crate) fn fuzz(seconds: u64, only: Option<&str>) -> Result {
         let seeds = root().join("crates/fuzz/seeds").join(name);
         run(command(builds.join(TRIPLE).join("release").join(name))
             .arg(format!("-max_total_time={seconds}"))
-            .args(["-verbosity=0", "-print_final_stats=1", "-max_len=4096", "-timeout=5"])
+            .args(["-verbosity=0", "-print_final_stats=1", "-max_len=4096", "-timeout=60"])
             .arg(format!("-artifact_prefix={}/", builds.display()))
             .arg(&corpus)
             .arg(&seeds))?;

@@ -53,7 +53,7 @@ enum Command {
     Conformance(conformance::Options),
     /// Run a real Zentinel with the configurations of config/sentinel, and compare what happens with what is expected
     Interop(interop::Options),
-    /// Measure: `relay` beside HAProxy, `stages` of the pipeline, `idle` connections
+    /// Measure: `relay` beside HAProxy, `stages` of the pipeline, `idle` connections, `compression`
     Bench {
         #[arg(value_enum, default_value_t = bench::What::Relay)]
         what: bench::What,

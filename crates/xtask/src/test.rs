@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// How many connections are simulated, once from a fixed seed and once from a fresh one.
-const SEEDS: u64 = 2_000;
+const SEEDS: u64 = 5_000;
 /// How long each fuzz target runs.
 const FUZZ_S: u64 = 10;
 

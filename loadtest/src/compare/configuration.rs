@@ -67,6 +67,12 @@ impl Configuration<'_> {
         self.inspector(binary, "passthrough", &self.document("passthrough", ""))
     }
 
+    /// No rules, and permessage-deflate as `handling` says: `inspect` or `strip`.
+    pub fn compressing(&self, binary: &Path, handling: &str) -> Result<Launch, Error> {
+        let rules = format!("    handshake {{ compression \"{handling}\" }}\n");
+        self.inspector(binary, handling, &self.document(handling, &rules))
+    }
+
     /// The user's own file.
     pub fn given(&self, binary: &Path, path: &Path) -> Result<Launch, Error> {
         let text = fs::read_to_string(path)

@@ -2,6 +2,7 @@
 //!
 //! The machine is never quiet, so what counts is the ratio of rounds that were run one right after the other.
 
+mod compression;
 mod configuration;
 mod relay;
 mod report;
@@ -12,6 +13,7 @@ use crate::{Echo, EchoOptions, Error, PayloadKind, RunOptions, machine::pin_thre
 use configuration::Configuration;
 use relay::Process;
 
+pub use compression::{CompressionOptions, CompressionReport, Held, Sized, compression};
 pub use report::{CompareReport, Depth, Ratios, Round};
 
 /// Which relays, and how to load them.
@@ -195,6 +197,7 @@ fn load(
         in_flight,
         size: options.size,
         payload: PayloadKind::Json,
+        deflate: false,
         warmup: options.warmup,
         duration: options.duration,
         pids: contestant.process.iter().map(Process::pid).collect(),

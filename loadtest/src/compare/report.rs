@@ -40,11 +40,7 @@ pub struct Ratios {
 impl CompareReport {
     /// What `relay` costs, measured by `base`; `None` if one of them was not compared or is no process.
     pub fn ratios(&self, depth: &Depth, relay: Relay, base: Relay) -> Option<Ratios> {
-        let of = self.cpu_us(depth, relay)?;
-        let base = self.cpu_us(depth, base)?;
-        let by_round: Vec<f64> = of.iter().zip(base).map(|(of, base)| of / base).collect();
-        let (min, max) = extremes(&by_round);
-        Some(Ratios { median: median(&by_round), min, max, by_round })
+        Some(Ratios::of(&self.cpu_us(depth, relay)?, &self.cpu_us(depth, base)?))
     }
 
     /// Microseconds of CPU per round trip, by round.
@@ -117,8 +113,16 @@ impl fmt::Display for CompareReport {
     }
 }
 
+impl Ratios {
+    pub(super) fn of(values: &[f64], base: &[f64]) -> Self {
+        let by_round: Vec<f64> = values.iter().zip(base).map(|(of, base)| of / base).collect();
+        let (min, max) = extremes(&by_round);
+        Self { median: median(&by_round), min, max, by_round }
+    }
+}
+
 /// Of an even number, the mean of the middle two; of none, not a number.
-fn median(values: &[f64]) -> f64 {
+pub(super) fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     let middle = sorted.len() / 2;
@@ -148,6 +152,8 @@ mod tests {
             measured: Duration::from_secs(1),
             round_trips: 1,
             latency: Latency::default(),
+            is_compressed: false,
+            wire_size: 0.0,
             processes: cpu_us
                 .map(|us| CpuUse { pid: 1, used: Duration::from_micros(us) })
                 .into_iter()

@@ -7,6 +7,7 @@ use std::{
 
 use wsi_ws::{
     HEADER_SIZE_MAX, Header, Opcode, ProtocolError, Role,
+    deflate::Flow,
     handshake::{HandshakeError, HeadLimits, HeadScanner, Request, accept_value, write_refusal},
 };
 
@@ -28,6 +29,8 @@ pub(super) struct Connection {
 enum State {
     Upgrading {
         head: Vec<u8>,
+        /// An offer of permessage-deflate is accepted.
+        deflate: bool,
         scanner: Box<HeadScanner>,
     },
     Open(Reflector),
@@ -36,12 +39,12 @@ enum State {
 }
 
 impl Connection {
-    pub fn new(stream: TcpStream) -> Self {
+    pub fn new(stream: TcpStream, deflate: bool) -> Self {
         let scanner = Box::new(HeadScanner::new(Role::Client, HeadLimits::default()));
         Self {
             stream,
             interest: Interest::Read,
-            state: State::Upgrading { head: Vec::new(), scanner },
+            state: State::Upgrading { head: Vec::new(), deflate, scanner },
             outbox: Outbox::default(),
         }
     }
@@ -100,17 +103,18 @@ impl Connection {
     }
 
     fn upgrade(&mut self, buffer: &mut [u8], received: usize) -> io::Result<()> {
-        let State::Upgrading { head, scanner } = &mut self.state else { return Ok(()) };
+        let State::Upgrading { head, deflate, scanner } = &mut self.state else { return Ok(()) };
         head.extend_from_slice(&buffer[HEADROOM..HEADROOM + received]);
         let answer = match scanner.head_end(head) {
             Ok(None) => return Ok(()),
-            Ok(Some(end)) => accept(&head[..end], &mut self.outbox.bytes).map(|()| head.split_off(end)),
+            Ok(Some(end)) => accept(&head[..end], *deflate, &mut self.outbox.bytes)
+                .map(|deflates| (deflates, head.split_off(end))),
             Err(fault) => Err(fault),
         };
         match answer {
-            Ok(rest) => {
+            Ok((deflates, rest)) => {
                 self.outbox.flush(&mut self.stream)?;
-                self.state = State::Open(Reflector::default());
+                self.state = State::Open(Reflector::new(deflates));
                 // A client that does not wait for the 101: what it sent fits, for it came with this read.
                 buffer[HEADROOM..HEADROOM + rest.len()].copy_from_slice(&rest);
                 self.reflect(buffer, rest.len())
@@ -124,7 +128,9 @@ impl Connection {
     }
 }
 
-fn accept(head: &[u8], out: &mut Vec<u8>) -> Result<(), HandshakeError> {
+/// Answers, and says whether permessage-deflate was accepted: only if the client asks nothing of our compression, because we do
+/// none.
+fn accept(head: &[u8], deflate: bool, out: &mut Vec<u8>) -> Result<bool, HandshakeError> {
     let request = Request::parse(head, HeadLimits::default())?;
     out.extend_from_slice(
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ",
@@ -134,8 +140,12 @@ fn accept(head: &[u8], out: &mut Vec<u8>) -> Result<(), HandshakeError> {
         out.extend_from_slice(b"\r\nSec-WebSocket-Protocol: ");
         out.extend_from_slice(subprotocol.as_bytes());
     }
+    let deflates = deflate && request.compression().is_some_and(|agreed| agreed.by_server == Flow::default());
+    if deflates {
+        out.extend_from_slice(b"\r\nSec-WebSocket-Extensions: permessage-deflate");
+    }
     out.extend_from_slice(b"\r\n\r\n");
-    Ok(())
+    Ok(deflates)
 }
 
 fn write_close(out: &mut Vec<u8>, fault: ProtocolError) {

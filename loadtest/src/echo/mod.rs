@@ -29,11 +29,13 @@ pub struct EchoOptions {
     pub bind: SocketAddr,
     /// Event loops, each with a listener of its own between which the kernel spreads connections.
     pub threads: usize,
+    /// An offer of permessage-deflate is accepted.
+    pub deflate: bool,
 }
 
 impl Default for EchoOptions {
     fn default() -> Self {
-        Self { bind: SocketAddr::from(([127, 0, 0, 1], 0)), threads: 1 }
+        Self { bind: SocketAddr::from(([127, 0, 0, 1], 0)), threads: 1, deflate: false }
     }
 }
 
@@ -70,7 +72,8 @@ impl Echo {
         for _ in 0..options.threads {
             let listener = listen(echo.address).map_err(failed("binding"))?;
             echo.address = listener.local_addr().map_err(failed("binding"))?;
-            let shard = Shard::new(listener, Arc::clone(&echo.stop)).map_err(failed("setting up"))?;
+            let shard = Shard::new(listener, Arc::clone(&echo.stop), options.deflate)
+                .map_err(failed("setting up"))?;
             let thread = std::thread::Builder::new().name("echo".to_owned()).spawn(move || shard.serve());
             echo.threads.push(thread.map_err(failed("starting a thread for"))?);
         }

@@ -2,15 +2,19 @@
 
 use std::ops::Range;
 
-use wsi_ws::{HEADER_SIZE_MAX, Header, Opcode, ProtocolError, Role, mask};
+use wsi_ws::{HEADER_SIZE_MAX, Header, Opcode, ProtocolError, RSV1, Role, mask};
 
 use super::MESSAGE_SIZE_MAX;
 
 /// Room that must be kept in front of received bytes.
 pub(super) const HEADROOM: usize = HEADER_SIZE_MAX;
 
+///
+/// Compressed messages go back as they came: the client's stream, all of it and in order, is a right one of the server's too.
 #[derive(Debug, Default)]
 pub(super) struct Reflector {
+    /// permessage-deflate was agreed on.
+    deflates: bool,
     /// The beginning of a header whose rest has not arrived.
     carry: [u8; HEADER_SIZE_MAX],
     carried: usize,
@@ -43,6 +47,10 @@ pub(super) enum End {
 }
 
 impl Reflector {
+    pub fn new(deflates: bool) -> Self {
+        Self { deflates, ..Self::default() }
+    }
+
     /// Reflects `buffer[HEADROOM..HEADROOM + received]`. A reply's header is four bytes shorter, for it has no mask
     /// key, so what is written never overtakes what is read.
     pub fn reflect(&mut self, buffer: &mut [u8], received: usize) -> Reflection {
@@ -53,15 +61,18 @@ impl Reflector {
         let (mut read, mut written) = (begin, begin);
         while read < end {
             if self.frame.rest == 0 {
+                let rsv1 = self.take_rsv1(&mut buffer[read]);
                 match Header::parse(&buffer[read..end], Role::Client).and_then(|found| self.admit(found)) {
                     Ok(Some((reply, size))) => {
                         let mut header = [0; HEADER_SIZE_MAX];
                         let header_size = reply.encode(&mut header);
+                        header[0] |= rsv1;
                         buffer[written..written + header_size].copy_from_slice(&header[..header_size]);
                         read += size;
                         written += header_size;
                     }
                     Ok(None) => {
+                        buffer[read] |= rsv1;
                         self.carried = end - read;
                         self.carry[..self.carried].copy_from_slice(&buffer[read..end]);
                         break;
@@ -79,6 +90,14 @@ impl Reflector {
             }
         }
         Reflection { reply: begin..written, end: None }
+    }
+
+    /// Takes the bit of a compressed message off the first byte of a frame, where it may stand.
+    fn take_rsv1(&self, first: &mut u8) -> u8 {
+        let may_stand = self.deflates && matches!(*first & 0x0f, 1 | 2);
+        let rsv1 = if may_stand { *first & RSV1 } else { 0 };
+        *first ^= rsv1;
+        rsv1
     }
 
     /// Begins the frame of a header, and makes the header of the reply.

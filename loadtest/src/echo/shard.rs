@@ -23,6 +23,8 @@ pub(super) struct Shard {
     listener: TcpListener,
     /// False while there are no descriptors left.
     accepts: bool,
+    /// Accepts offers of permessage-deflate.
+    deflate: bool,
     /// Readable when it is time to stop.
     _stop: Arc<OwnedFd>,
     connections: Vec<Option<Connection>>,
@@ -31,7 +33,7 @@ pub(super) struct Shard {
 }
 
 impl Shard {
-    pub fn new(listener: TcpListener, stop: Arc<OwnedFd>) -> io::Result<Self> {
+    pub fn new(listener: TcpListener, stop: Arc<OwnedFd>, deflate: bool) -> io::Result<Self> {
         let poller = Poller::new()?;
         poller.add(&listener, LISTENER, Interest::Read)?;
         poller.add(&*stop, STOP, Interest::Read)?;
@@ -39,6 +41,7 @@ impl Shard {
             poller,
             listener,
             accepts: true,
+            deflate,
             _stop: stop,
             connections: Vec::new(),
             free: Vec::new(),
@@ -85,7 +88,7 @@ impl Shard {
             self.connections.len() - 1
         });
         self.poller.add(&stream, index, Interest::Read)?;
-        self.connections[index] = Some(Connection::new(stream));
+        self.connections[index] = Some(Connection::new(stream, self.deflate));
         Ok(())
     }
 

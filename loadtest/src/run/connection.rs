@@ -7,12 +7,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use wsi_ws::{ClosePayload, Opcode, ProtocolError};
+use wsi_ws::{ClosePayload, Opcode, ProtocolError, deflate::Compressor};
 
 use crate::{
     Error, Payload,
     client::Client,
-    inbound::{Inbound, Incoming, write_frame},
+    inbound::{DeflateInbound, Inbound, Incoming, write_frame, write_message},
     outbox::Outbox,
     random::Random,
 };
@@ -29,12 +29,34 @@ pub(super) struct Shared {
 pub(super) struct Connection {
     pub stream: TcpStream,
     number: usize,
-    inbound: Inbound,
+    inbound: Reader,
+    compressor: Option<Box<Compressor>>,
     outbox: Outbox,
     /// When each message was sent whose echo is awaited.
     sent_at: VecDeque<Instant>,
     sent: u64,
     echoed: u64,
+    /// Bytes of the frames of messages sent.
+    sent_bytes: u64,
+}
+
+#[derive(Debug)]
+enum Reader {
+    Plain(Inbound),
+    Deflate(Box<DeflateInbound>),
+}
+
+impl Reader {
+    fn receive<E: From<ProtocolError>>(
+        &mut self,
+        bytes: &[u8],
+        hear: impl FnMut(Incoming<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        match self {
+            Self::Plain(inbound) => inbound.receive(bytes, hear),
+            Self::Deflate(inbound) => inbound.receive(bytes, hear),
+        }
+    }
 }
 
 /// Why a connection can't go on; it becomes an [`Error`] with the connection's number.
@@ -53,20 +75,39 @@ impl From<ProtocolError> for Fault {
 impl Connection {
     pub fn new(client: Client, number: usize, in_flight: usize) -> std::io::Result<(Self, Vec<u8>)> {
         client.stream.set_nonblocking(true)?;
+        let plain = || Reader::Plain(Inbound::default());
+        let inbound = client
+            .compression
+            .map_or_else(plain, |agreed| Reader::Deflate(Box::new(DeflateInbound::new(agreed.by_server))));
+        let compressor = client
+            .compression
+            .filter(|agreed| Compressor::supports(agreed.by_client))
+            .map(|agreed| Box::new(Compressor::new(agreed.by_client)));
         let connection = Self {
             stream: client.stream,
             number,
-            inbound: Inbound::default(),
+            inbound,
+            compressor,
             outbox: Outbox::default(),
             sent_at: VecDeque::with_capacity(in_flight),
             sent: 0,
             echoed: 0,
+            sent_bytes: 0,
         };
         Ok((connection, client.rest))
     }
 
     pub fn outstanding(&self) -> u64 {
         self.sent - self.echoed
+    }
+
+    pub fn is_compressed(&self) -> bool {
+        self.compressor.is_some()
+    }
+
+    /// Bytes of the frames of messages sent, and how many messages that were.
+    pub fn sent(&self) -> (u64, u64) {
+        (self.sent_bytes, self.sent)
     }
 
     pub fn has_unsent(&self) -> bool {
@@ -77,7 +118,10 @@ impl Connection {
     pub fn queue(&mut self, shared: &mut Shared, now: Instant) {
         let opcode = shared.payload.opcode();
         let key = shared.random.mask_key();
-        write_frame(&mut self.outbox.bytes, opcode, shared.payload.stamped(self.number, self.sent), key);
+        let before = self.outbox.bytes.len();
+        let message = shared.payload.stamped(self.number, self.sent);
+        write_message(&mut self.outbox.bytes, opcode, message, self.compressor.as_deref_mut(), key);
+        self.sent_bytes += (self.outbox.bytes.len() - before) as u64;
         self.sent += 1;
         self.sent_at.push_back(now);
     }

@@ -49,7 +49,7 @@ impl Driver {
         let poller = Poller::new().map_err(failed())?;
         let mut connections = Vec::with_capacity(options.connections);
         for number in 0..options.connections {
-            let client = client::open(&target, number, &mut shared.random)?;
+            let client = client::open(&target, number, options.deflate, &mut shared.random)?;
             let (mut connection, rest) =
                 Connection::new(client, number, options.in_flight).map_err(failed())?;
             connection.handle_input(&rest, &mut shared, |_| {})?;
@@ -62,7 +62,8 @@ impl Driver {
         Ok(Self { poller, connections, awaits_write, shared, latency_ns, sends: true })
     }
 
-    pub fn drive(mut self, options: &RunOptions) -> Result<RunReport, Error> {
+    /// The phases of a run, after which no echo is awaited any more.
+    pub fn measure(&mut self, options: &RunOptions) -> Result<RunReport, Error> {
         let now = Instant::now();
         for index in 0..self.connections.len() {
             for _ in 0..options.in_flight {
@@ -81,10 +82,28 @@ impl Driver {
 
         self.sends = false;
         self.await_last()?;
+        let (sent_bytes, sent) = self
+            .connections
+            .iter()
+            .map(Connection::sent)
+            .fold((0, 0), |sum, own| (sum.0 + own.0, sum.1 + own.1));
+        let wire_size = sent_bytes as f64 / sent as f64;
+        let is_compressed = self.connections.iter().all(Connection::is_compressed);
+        Ok(RunReport {
+            options: options.clone(),
+            measured,
+            round_trips,
+            latency,
+            processes,
+            is_compressed,
+            wire_size,
+        })
+    }
+
+    pub fn close(mut self) {
         for connection in self.connections {
             connection.close(&mut self.shared);
         }
-        Ok(RunReport { options: options.clone(), measured, round_trips, latency, processes })
     }
 
     fn turn_until(&mut self, end: Instant) -> Result<(), Error> {

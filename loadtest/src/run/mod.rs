@@ -6,7 +6,7 @@ mod report;
 
 use std::time::Duration;
 
-use crate::{Error, PayloadKind, machine};
+use crate::{Error, Memory, PayloadKind, machine, memory};
 use driver::Driver;
 
 pub use report::{Latency, RunReport};
@@ -22,6 +22,8 @@ pub struct RunOptions {
     /// Bytes of a message.
     pub size: usize,
     pub payload: PayloadKind,
+    /// permessage-deflate is offered; where it is accepted, messages are compressed.
+    pub deflate: bool,
     /// Load before the measured time.
     pub warmup: Duration,
     /// The measured time.
@@ -42,6 +44,7 @@ impl Default for RunOptions {
             in_flight: 1,
             size: 256,
             payload: PayloadKind::Json,
+            deflate: false,
             warmup: Duration::from_secs(1),
             duration: Duration::from_secs(5),
             pids: Vec::new(),
@@ -56,6 +59,39 @@ impl Default for RunOptions {
 /// # Errors
 /// The first connection that fails, is closed, or echoes something else than was sent.
 pub fn run(options: &RunOptions) -> Result<RunReport, Error> {
+    let mut driver = open(options)?;
+    let report = driver.measure(options)?;
+    driver.close();
+    Ok(report)
+}
+
+/// Memory of the given processes, in their order: before connections were opened, after the load with all connections still open,
+/// and when those had been idle.
+#[derive(Clone, Debug)]
+pub struct HoldReport {
+    pub run: RunReport,
+    pub before: Vec<Memory>,
+    pub busy: Vec<Memory>,
+    pub idle: Vec<Memory>,
+}
+
+/// The same, and then holds the connections open and idle.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_and_hold(options: &RunOptions, hold: Duration) -> Result<HoldReport, Error> {
+    let memories = || options.pids.iter().map(|&pid| memory(pid)).collect::<Result<Vec<_>, _>>();
+    let before = memories()?;
+    let mut driver = open(options)?;
+    let run = driver.measure(options)?;
+    let busy = memories()?;
+    std::thread::sleep(hold);
+    let idle = memories()?;
+    driver.close();
+    Ok(HoldReport { run, before, busy, idle })
+}
+
+fn open(options: &RunOptions) -> Result<Driver, Error> {
     let bounds = [
         (options.connections, usize::MAX, "connections"),
         (options.in_flight, RunOptions::IN_FLIGHT_MAX, "in-flight"),
@@ -66,5 +102,5 @@ pub fn run(options: &RunOptions) -> Result<RunReport, Error> {
         }
     }
     machine::reserve_descriptors(options.connections)?;
-    Driver::open(options)?.drive(options)
+    Driver::open(options)
 }

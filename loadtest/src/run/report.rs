@@ -45,6 +45,10 @@ pub struct RunReport {
     pub round_trips: u64,
     pub latency: Latency,
     pub processes: Vec<CpuUse>,
+    /// permessage-deflate was agreed on, on every connection.
+    pub is_compressed: bool,
+    /// Mean size of a message's frame as it was sent, in bytes.
+    pub wire_size: f64,
 }
 
 impl RunReport {
@@ -75,6 +79,8 @@ impl RunReport {
             "size_bytes": options.size,
             "measured_s": self.measured.as_secs_f64(),
             "round_trips": self.round_trips,
+            "compressed": self.is_compressed,
+            "wire_bytes_per_message": self.wire_size,
             "round_trips_per_s": self.round_trips_per_s(),
             "latency_us": {
                 "mean": latency.mean_us, "p50": latency.p50_us, "p90": latency.p90_us,
@@ -102,6 +108,11 @@ impl fmt::Display for RunReport {
             self.round_trips,
             self.round_trips_per_s()
         )?;
+        if options.deflate {
+            let what =
+                if self.is_compressed { "compressed" } else { "not compressed: the offer was declined" };
+            writeln!(f, "on the wire    {:>12.1} B a message, {what}", self.wire_size)?;
+        }
         for (name, value_us) in [
             ("mean", latency.mean_us),
             ("p50", latency.p50_us),

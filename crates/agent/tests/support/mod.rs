@@ -22,7 +22,7 @@ pub fn policy() -> Policy {
         patterns: vec![Pattern::Literal(pattern.into())],
         rule_sets: vec![],
         directions: Directions::Both,
-        normalize_json: true,
+        normalize: wsi_policy::Normalize::default(),
         action,
         message_size_max: None,
     };

@@ -2,7 +2,7 @@
 
 use kdl::KdlNode;
 use wsi_policy::CloseCode;
-use wsi_policy::{Action, ContentFilter, Directions};
+use wsi_policy::{Action, ContentFilter, Directions, Normalize};
 
 use super::{limits, pattern, read_action, read_directions};
 use crate::diagnostics::Findings;
@@ -10,8 +10,6 @@ use crate::document::Block;
 
 /// The built-in sets that `rules` may name.
 pub const KNOWN_RULE_SETS: [&str; 3] = ["xss", "sqli", "command-injection"];
-
-const DECODING_NOT_BUILT: &str = "remove it; \"json\" undoes the escapes of JSON strings, \"none\" nothing";
 
 pub(super) fn read_all(policy: &str, agent: Block<'_>, findings: &mut Findings) -> Vec<ContentFilter> {
     let nodes = agent.nodes("content-filter").enumerate();
@@ -37,7 +35,7 @@ fn read(policy: &str, node: &KdlNode, name: String, findings: &mut Findings) -> 
         patterns: patterns.into_iter().filter_map(|value| pattern::read(value, findings)).collect(),
         rule_sets: read_rule_sets(block, findings),
         directions: read_directions(block, Directions::Both, findings),
-        normalize_json: read_normalize(block, findings),
+        normalize: read_normalize(block, findings),
         action: read_action(block, CloseCode::POLICY_VIOLATION, &actions, findings),
         message_size_max: read_size(block, findings),
     }
@@ -55,25 +53,23 @@ fn read_rule_sets(block: Block<'_>, findings: &mut Findings) -> Vec<String> {
     names
 }
 
-/// Whether escapes of JSON are undone: yes, unless "none" is said.
-fn read_normalize(block: Block<'_>, findings: &mut Findings) -> bool {
-    let choices = [
-        ("json", Ok(true)),
-        ("none", Ok(false)),
-        ("percent", Err(DECODING_NOT_BUILT)),
-        ("html", Err(DECODING_NOT_BUILT)),
-        ("unicode", Err(DECODING_NOT_BUILT)),
-        ("base64", Err(DECODING_NOT_BUILT)),
-    ];
+/// What is undone before matching: everything but base64, unless the node says otherwise.
+fn read_normalize(block: Block<'_>, findings: &mut Findings) -> Normalize {
+    let Some(node) = block.node("normalize") else { return Normalize::default() };
+    let choices = ["json", "percent", "html", "unicode", "base64", "none"].map(|name| (name, Ok(name)));
     let values = block.values("normalize").unwrap_or_default();
     let chosen: Vec<_> = values.iter().filter_map(|value| value.choice(&choices, findings)).collect();
-    match (chosen.contains(&true), chosen.contains(&false), block.node("normalize")) {
-        (true, true, Some(node)) => {
-            let message = "`normalize` can't be \"json\" and \"none\" at once";
-            findings.mistake(node.name().span(), message, "remove one of them");
-            true
-        }
-        (json, none, _) => json || !none,
+    let names = |name| chosen.contains(&name);
+    if names("none") && chosen.iter().any(|name| *name != "none") {
+        let message = "`normalize \"none\"` says that nothing is undone, and the other values what is";
+        findings.mistake(node.name().span(), message, "remove \"none\" or the others");
+    }
+    Normalize {
+        json: names("json"),
+        percent: names("percent"),
+        html: names("html"),
+        unicode: names("unicode"),
+        base64: names("base64"),
     }
 }
 

@@ -16,6 +16,7 @@ const WRITE_TIMEOUT_MS_MAX: u64 = 3_600_000;
 const IDLE_TIMEOUT_S_MAX: u64 = 2_592_000;
 /// Validation recurses, so that depth is bounded by the stack of a shard.
 const JSON_DEPTH_MAX: u64 = 128;
+const NORMALIZE_DEPTH_MAX: u64 = 8;
 
 pub(super) fn read(agent: Block<'_>, findings: &mut Findings) -> Limits {
     let default = Limits::default();
@@ -29,6 +30,8 @@ pub(super) fn read(agent: Block<'_>, findings: &mut Findings) -> Limits {
     let write_timeout_ms = integer("write-timeout-ms", WRITE_TIMEOUT_MS_MAX);
     let idle_timeout_s = integer("idle-timeout-s", IDLE_TIMEOUT_S_MAX);
     let json_depth_max = integer("max-json-depth", JSON_DEPTH_MAX).and_then(|max| u32::try_from(max).ok());
+    let normalize_depth_max =
+        integer("max-normalize-depth", NORMALIZE_DEPTH_MAX).and_then(|max| u32::try_from(max).ok());
     let mut size = |name| block.value(name).and_then(|value| value.size(1..=MESSAGE_SIZE_MAX, findings));
     Limits {
         frame_size_max: size("max-frame-size"),
@@ -41,5 +44,6 @@ pub(super) fn read(agent: Block<'_>, findings: &mut Findings) -> Limits {
         write_timeout_ms: write_timeout_ms.unwrap_or(default.write_timeout_ms),
         idle_timeout_s: idle_timeout_s.unwrap_or(default.idle_timeout_s),
         json_depth_max: json_depth_max.unwrap_or(default.json_depth_max),
+        normalize_depth_max: normalize_depth_max.unwrap_or(default.normalize_depth_max),
     }
 }

@@ -80,6 +80,7 @@ static LIMITS: &[Form] = &[
     leaf("write-timeout-ms", "write-timeout-ms 30000"),
     leaf("idle-timeout-s", "idle-timeout-s 3600"),
     leaf("max-json-depth", "max-json-depth 64"),
+    leaf("max-normalize-depth", "max-normalize-depth 4"),
 ];
 
 static VALIDATION: &[Form] = &[
@@ -110,7 +111,7 @@ static CONTENT_FILTER: &[Form] = &[
     leaf("block-patterns", "block-patterns \"/exec\\\\(/\" \"literal\"").several(),
     leaf("rules", "rules \"xss\" \"sqli\"").several(),
     leaf("direction", "direction \"both\""),
-    leaf("normalize", "normalize \"json\"").several(),
+    leaf("normalize", "normalize \"json\" \"percent\" \"html\" \"unicode\"").several(),
     leaf("action", "action \"close\""),
     leaf("reply", "reply \"...\"").refused("remove it; a dropped message gets no answer"),
     leaf("max-message-size", "max-message-size 65536"),

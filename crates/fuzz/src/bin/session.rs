@@ -71,7 +71,7 @@ fn policy(action: Action, mode: Mode) -> Policy {
             patterns: vec![Pattern::Literal(String::from_utf8_lossy(TOKEN).into_owned())],
             rule_sets: Vec::new(),
             directions: Directions::Both,
-            normalize_json: true,
+            normalize: wsi_policy::Normalize::default(),
             action,
             message_size_max: None,
         }],

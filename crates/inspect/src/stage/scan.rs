@@ -1,9 +1,9 @@
-//! Scan: block patterns and rule sets over the bytes as they came and, where an escape occurs, as they will be read.
+//! Scan: block patterns and rule sets over the bytes as they came and, where they hide something, as they may be read.
 
-use std::sync::Arc;
+use std::{ops::ControlFlow, sync::Arc};
 
 use wsi_policy::Action;
-use wsi_scan::{Flow, MatchSink, PatternId, ScanError, Stream, escape};
+use wsi_scan::{Flow, Kinds, MatchSink, PatternId, ScanError, Scratch, Stream, normalize::Outcome};
 
 use crate::{
     condition::Condition,
@@ -12,13 +12,10 @@ use crate::{
     worker::Worker,
 };
 
-/// How often escapes are undone: JSON in a string of JSON in a string of JSON.
-const ESCAPE_LAYERS_MAX: usize = 3;
-
 /// Scans `payload`, and `texts` that were found in it, if it has such. `Ok(Some(..))`: a rule that only alerts.
 ///
 /// # Errors
-/// The first finding that stops the message, or that Hyperscan failed.
+/// The first finding that stops the message, that it hides something too deep, or that Hyperscan failed.
 #[inline]
 pub(crate) fn scan(
     plan: &ScanPlan,
@@ -51,28 +48,27 @@ fn scan_part(
     worker: &mut Worker,
 ) -> Result<Option<Finding>, Stop> {
     let mut hits = Hits::new(&plan.rules, is_whole);
-    scan_layer(plan, payload, worker, &mut hits)?;
-    let in_payload = hits.best;
+    scan_view(plan, payload, &mut worker.scratch, &mut hits)?;
+    hits.is_payload = false;
     if !texts.is_empty() && !hits.is_final() {
-        scan_layer(plan, texts, worker, &mut hits)?;
+        scan_view(plan, texts, &mut worker.scratch, &mut hits)?;
     }
+    let mut is_too_deep = false;
     for bytes in [payload, texts] {
-        if plan.normalize_json && !hits.is_final() {
-            hits.only_normalized = true;
-            scan_unescaped(plan, bytes, worker, &mut hits)?;
+        if !hits.is_final() {
+            is_too_deep |= scan_views(plan, bytes, worker, &mut hits)? == TooDeep(true);
         }
     }
-    // Where a match is in the texts says nothing about where it is in the payload.
-    let is_placed = texts.is_empty() || in_payload.map(|hit| hit.rule) == hits.best.map(|hit| hit.rule);
-    finding(hits.best.map(|hit| (hit.rule, is_placed.then_some(hit.end))))
+    match hits.finding() {
+        // A hit that stops the message says more than that something else was hidden.
+        Ok(_) if is_too_deep => Err(Stop::CouldNotInspect(Condition::OverDepth)),
+        found => found,
+    }
 }
 
-/// What was found, and where it ends if that is at a place of the payload.
-fn finding(hit: Option<(PatternRule, Option<usize>)>) -> Result<Option<Finding>, Stop> {
-    let Some((PatternRule { rule, action, .. }, at)) = hit else { return Ok(None) };
-    let finding = Finding { rule, action, at, detail: "matches a blocked pattern".to_owned() };
-    if action == Action::Alert { Ok(Some(finding)) } else { Err(Stop::Finding(finding)) }
-}
+/// Something may be hidden deeper than was looked.
+#[derive(PartialEq, Eq)]
+struct TooDeep(bool);
 
 /// The scan of one message that comes in parts.
 #[derive(Debug)]
@@ -88,7 +84,7 @@ impl StreamScan {
     /// There is no memory for it.
     pub fn open(plan: &Arc<ScanPlan>) -> Result<Option<Self>, Stop> {
         let Some(database) = &plan.stream_database else { return Ok(None) };
-        let stream = Stream::open(database, plan.normalize_json).map_err(scan_failed)?;
+        let stream = Stream::open(database, plan.stream_depth_max).map_err(scan_failed)?;
         Ok(Some(Self { plan: Arc::clone(plan), stream }))
     }
 
@@ -99,12 +95,16 @@ impl StreamScan {
     pub fn scan(&mut self, part: &[u8], is_last: bool) -> Result<Option<Finding>, Stop> {
         let Some(database) = &self.plan.stream_database else { return Ok(None) };
         let mut hits = Hits::new(&self.plan.rules, true);
+        hits.is_payload = false;
         let sink = |layer, id| {
-            hits.only_normalized = layer > 0;
+            hits.undone = if layer > 0 { Kinds::JSON } else { Kinds::NONE };
             hits.on_match(id, 0)
         };
-        self.stream.scan(database, part, is_last, sink).map_err(scan_failed)?;
-        finding(hits.best.map(|hit| (hit.rule, None)))
+        let is_complete = self.stream.scan(database, part, is_last, sink).map_err(scan_failed)?;
+        match hits.finding() {
+            Ok(_) if !is_complete => Err(Stop::CouldNotInspect(Condition::OverDepth)),
+            found => found,
+        }
     }
 }
 
@@ -112,40 +112,45 @@ fn scan_failed(_: ScanError) -> Stop {
     Stop::CouldNotInspect(Condition::ScanFailed)
 }
 
-fn scan_unescaped(
+/// A final hit ends it.
+fn scan_views(
     plan: &ScanPlan,
-    payload: &[u8],
+    bytes: &[u8],
     worker: &mut Worker,
     hits: &mut Hits<'_>,
-) -> Result<(), Stop> {
-    // Taken out, so that the scratch beside them can be borrowed.
-    let [mut layer, mut next] = std::mem::take(&mut worker.layers);
-    let mut result = Ok(());
-    if escape::unescape_json(payload, &mut layer) {
-        for _ in 0..ESCAPE_LAYERS_MAX {
-            result = scan_layer(plan, &layer, worker, hits);
-            if result.is_err() || hits.is_final() || !escape::unescape_json(&layer, &mut next) {
-                break;
-            }
-            std::mem::swap(&mut layer, &mut next);
+) -> Result<TooDeep, Stop> {
+    let Worker { scratch, views, .. } = worker;
+    let outcome = plan.normalizer.views(bytes, views, |view, undone| {
+        hits.undone = undone;
+        match scan_view(plan, view, scratch, hits) {
+            Err(stop) => ControlFlow::Break(Some(stop)),
+            Ok(()) if hits.is_final() => ControlFlow::Break(None),
+            Ok(()) => ControlFlow::Continue(()),
         }
+    });
+    views.trim();
+    match outcome {
+        Outcome::Stopped(Some(stop)) => Err(stop),
+        Outcome::Stopped(None) | Outcome::Complete => Ok(TooDeep(false)),
+        Outcome::TooDeep => Ok(TooDeep(true)),
     }
-    worker.keep_layers([layer, next]);
-    result
 }
 
-fn scan_layer(plan: &ScanPlan, bytes: &[u8], worker: &mut Worker, hits: &mut Hits<'_>) -> Result<(), Stop> {
+fn scan_view(plan: &ScanPlan, bytes: &[u8], scratch: &mut Scratch, hits: &mut Hits<'_>) -> Result<(), Stop> {
     if !hits.is_whole {
         // `$` also matches before a line's end that is last.
         hits.ends_max = bytes.len().saturating_sub(2);
     }
-    plan.database.scan(&mut worker.scratch, bytes, hits).map_err(scan_failed)
+    plan.database.scan(scratch, bytes, hits).map_err(scan_failed)
 }
 
 /// Keeps the match with the gravest action: the first that closes ends the scan.
 struct Hits<'a> {
     rules: &'a [PatternRule],
-    only_normalized: bool,
+    /// What was undone of the view that is being scanned.
+    undone: Kinds,
+    /// The payload itself is being scanned: a place in anything else is none in it.
+    is_payload: bool,
     is_whole: bool,
     /// Matches that end later do not count.
     ends_max: usize,
@@ -155,12 +160,36 @@ struct Hits<'a> {
 #[derive(Clone, Copy)]
 struct Hit {
     rule: PatternRule,
-    end: usize,
+    undone: Kinds,
+    /// Where it ends in the payload, if it is there.
+    end: Option<usize>,
+}
+
+impl Hit {
+    fn finding(self) -> Finding {
+        let detail = if self.undone.is_empty() {
+            "matches a blocked pattern".to_owned()
+        } else {
+            format!("matches a blocked pattern in {}-decoded text", self.undone)
+        };
+        Finding { rule: self.rule.rule, action: self.rule.action, at: self.end, detail }
+    }
 }
 
 impl<'a> Hits<'a> {
     fn new(rules: &'a [PatternRule], is_whole: bool) -> Self {
-        Self { rules, only_normalized: false, is_whole, ends_max: usize::MAX, best: None }
+        Self { rules, undone: Kinds::NONE, is_payload: true, is_whole, ends_max: usize::MAX, best: None }
+    }
+
+    /// An alert, or nothing.
+    ///
+    /// # Errors
+    /// A finding that stops the message.
+    fn finding(&self) -> Result<Option<Finding>, Stop> {
+        match self.best.map(Hit::finding) {
+            Some(finding) if finding.action != Action::Alert => Err(Stop::Finding(finding)),
+            found => Ok(found),
+        }
     }
 
     fn is_final(&self) -> bool {
@@ -173,9 +202,10 @@ impl MatchSink for Hits<'_> {
         let Some(&rule) = usize::try_from(id.0).ok().and_then(|id| self.rules.get(id)) else {
             return Flow::Continue;
         };
-        let counts = (rule.normalize_json || !self.only_normalized) && end <= self.ends_max;
+        let counts = rule.kinds.contains(self.undone) && end <= self.ends_max;
         if counts && self.best.is_none_or(|best| gravity(rule.action) > gravity(best.rule.action)) {
-            self.best = Some(Hit { rule, end });
+            let end = self.is_payload.then_some(end);
+            self.best = Some(Hit { rule, undone: self.undone, end });
         }
         if self.is_final() { Flow::Stop } else { Flow::Continue }
     }

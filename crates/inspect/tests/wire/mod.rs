@@ -186,7 +186,7 @@ pub fn filter(action: Action) -> ContentFilter {
         ],
         rule_sets: Vec::new(),
         directions: Directions::Both,
-        normalize_json: true,
+        normalize: wsi_policy::Normalize::default(),
         action,
         message_size_max: Some(65_536),
     }

@@ -2,8 +2,8 @@
 //!
 //! A signature asks for the structure of an attack (a quote, then a condition that is always true; a separator, then
 //! a command with its arguments), not for single words: people talk about SQL and shells. What only proves itself by
-//! running (`1 and 1`, `;id` in a list of column names) is left alone. Payloads are expected with JSON escapes
-//! undone (see [`escape`](crate::escape)); spaces may be comments, as attackers write them.
+//! running (`1 and 1`, `;id` in a list of column names) is left alone. Payloads are expected with escapes
+//! undone (see [`normalize`](crate::normalize)); spaces may be comments, as attackers write them.
 
 mod command_injection;
 mod sqli;

@@ -18,7 +18,7 @@ const ROOM_SIZE_MAX: usize = 64 << 10;
 /// Compresses messages for one endpoint. It may be dropped between any two messages: the next one only begins without a past.
 pub struct Compressor {
     stream: Deflate,
-    no_context_takeover: bool,
+    flow: Flow,
 }
 
 impl Compressor {
@@ -33,35 +33,34 @@ impl Compressor {
 
     /// A compressor for what is to be sent as `flow` says, one that [`Compressor::supports`].
     pub fn new(flow: Flow) -> Self {
-        let window_bits = flow.window_bits.unwrap_or(WINDOW_BITS_MAX).clamp(9, WINDOW_BITS_MAX);
-        let config = DeflateConfig {
-            level: LEVEL,
-            // Negative: without zlib's header.
-            window_bits: -i32::from(window_bits),
-            mem_level: MEM_LEVEL,
-            ..DeflateConfig::default()
-        };
-        Self { stream: Deflate::new_with_config(config), no_context_takeover: flow.no_context_takeover }
+        Self { stream: stream(flow), flow }
     }
 
     /// Appends a message's compressed payload to `out`. `false`: it would not be smaller, so that the message is to be sent
     /// plain; `out` is as it was.
     pub fn compress(&mut self, payload: &[u8], out: &mut Vec<u8>) -> bool {
         let start = out.len();
-        let is_smaller = self.append(payload, out) && out.len() - start < payload.len();
+        let is_whole = self.append(payload, out);
+        let is_smaller = is_whole && out.len() - start < payload.len();
         if !is_smaller {
             out.truncate(start);
         }
-        // What the peer does not get can't be referred back to.
-        if !is_smaller || self.no_context_takeover {
+        if !is_whole {
+            // Not reset: a stream that has not given all its output keeps the room of it for ever, and in the end panics or spins
+            // (zlib-rs 0.6.8).
+            self.stream = stream(self.flow);
+        } else if !is_smaller || self.flow.no_context_takeover {
+            // What the peer does not get can't be referred back to.
             self.stream.reset();
         }
         is_smaller
     }
 
+    /// Whether all of the message was compressed and all output was taken; the tail is left out.
     fn append(&mut self, mut payload: &[u8], out: &mut Vec<u8>) -> bool {
         let start = out.len();
-        let end_max = start + payload.len() + TAIL.len();
+        // What does not compress is stored, in blocks of a few KiB with 5 bytes each.
+        let end_max = start + payload.len() + payload.len() / 512 + 64;
         loop {
             let (before, at) = ((self.stream.total_in(), self.stream.total_out()), out.len());
             let room = ROOM_SIZE_MAX.min(end_max - at);
@@ -85,6 +84,17 @@ impl Compressor {
         }
         is_whole
     }
+}
+
+fn stream(flow: Flow) -> Deflate {
+    let window_bits = flow.window_bits.unwrap_or(WINDOW_BITS_MAX).clamp(9, WINDOW_BITS_MAX);
+    Deflate::new_with_config(DeflateConfig {
+        level: LEVEL,
+        // Negative: without zlib's header.
+        window_bits: -i32::from(window_bits),
+        mem_level: MEM_LEVEL,
+        ..DeflateConfig::default()
+    })
 }
 
 impl fmt::Debug for Compressor {

@@ -46,8 +46,11 @@ impl Encoding {
     /// Whether `filter` says that it undoes this: the only place that knows how a policy says so.
     pub fn is_claimed(self, filter: &ContentFilter) -> bool {
         match self {
-            Self::Json => filter.normalize_json,
-            Self::Percent | Self::Html | Self::Unicode | Self::Base64 => false,
+            Self::Json => filter.normalize.json,
+            Self::Percent => filter.normalize.percent,
+            Self::Html => filter.normalize.html,
+            Self::Unicode => filter.normalize.unicode,
+            Self::Base64 => filter.normalize.base64,
         }
     }
 

@@ -1,0 +1,77 @@
+//! Runs of base64 and base64url (RFC 4648 sections 4 and 5), with padding or without.
+
+/// Shorter runs are words, mostly.
+const RUN_SIZE_MIN: usize = 16;
+
+/// Decodes the runs of a text, wherever it is cut.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Runs {
+    /// Digits of the run at the end of the text so far; beyond [`RUN_SIZE_MIN`] only whether there are that many.
+    size: usize,
+    /// The first digits of a run that may turn out too short.
+    held: [u8; RUN_SIZE_MIN],
+    /// Up to 18 bits that are not yet a byte, and how many digits they came from.
+    bits: u32,
+    digits: u8,
+    has_output: bool,
+}
+
+impl Runs {
+    /// Appends what the runs in `text` hold to `out`, each run on a line of its own. It is never longer than `text` and what came
+    /// before together.
+    pub fn decode(&mut self, text: &[u8], is_final: bool, out: &mut Vec<u8>) {
+        for &byte in text {
+            match value(byte) {
+                Some(value) => self.digit(value, out),
+                None => self.end(out),
+            }
+        }
+        if is_final {
+            self.end(out);
+        }
+    }
+
+    fn digit(&mut self, value: u8, out: &mut Vec<u8>) {
+        if self.size >= RUN_SIZE_MIN {
+            return self.decode_digit(value, out);
+        }
+        self.held[self.size] = value;
+        self.size += 1;
+        if self.size == RUN_SIZE_MIN {
+            if self.has_output {
+                out.push(b'\n');
+            }
+            self.has_output = true;
+            for value in self.held {
+                self.decode_digit(value, out);
+            }
+        }
+    }
+
+    fn decode_digit(&mut self, value: u8, out: &mut Vec<u8>) {
+        self.bits = self.bits << 6 | u32::from(value);
+        self.digits += 1;
+        if self.digits == 4 {
+            out.extend_from_slice(&self.bits.to_be_bytes()[1..]);
+            (self.bits, self.digits) = (0, 0);
+        }
+    }
+
+    fn end(&mut self, out: &mut Vec<u8>) {
+        // Two digits hold a byte, three hold two; one alone holds nothing.
+        let bytes = (self.bits << (6 * (4 - u32::from(self.digits)))).to_be_bytes();
+        out.extend_from_slice(&bytes[1..1 + usize::from(self.digits.saturating_sub(1))]);
+        (self.size, self.bits, self.digits) = (0, 0, 0);
+    }
+}
+
+fn value(byte: u8) -> Option<u8> {
+    match byte {
+        b'A'..=b'Z' => Some(byte - b'A'),
+        b'a'..=b'z' => Some(byte - b'a' + 26),
+        b'0'..=b'9' => Some(byte - b'0' + 52),
+        b'+' | b'-' => Some(62),
+        b'/' | b'_' => Some(63),
+        _ => None,
+    }
+}

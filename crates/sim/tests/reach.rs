@@ -1,0 +1,90 @@
+//! What the simulation is there for is reached: every condition under either failure mode, and every way to refuse and to end.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeSet;
+
+use wsi_inspect::{Condition, Initiator, Outcome};
+use wsi_policy::{Action, Direction, FailureMode, Mode};
+use wsi_sim::world;
+
+/// Of a fixed beginning, so that it does not depend on luck.
+const SEEDS: u64 = 1_500;
+
+#[test]
+fn every_condition_and_every_end_is_reached() {
+    let (mut reached, mut ends) = (BTreeSet::new(), BTreeSet::new());
+    for seed in 0..SEEDS {
+        let (scenario, told) = world::run(seed).unwrap();
+        for verdict in told.verdicts.iter().flatten() {
+            let what = (verdict.rule.clone(), outcome(verdict.outcome));
+            reached.insert((format!("{} {}", what.0, what.1), scenario.policy.mode == Mode::Detect));
+        }
+        ends.extend(told.ends.iter().map(|end| (end.initiator.name(), end.code)));
+    }
+    for condition in Condition::ALL {
+        for mode in [FailureMode::Open, FailureMode::Closed] {
+            let outcome = if mode == FailureMode::Open { "passes" } else { "close 1011" };
+            for detects in [false, true] {
+                let wanted = (format!("could-not-inspect/{} {outcome}", condition.name()), detects);
+                assert!(reached.contains(&wanted), "{wanted:?}");
+            }
+        }
+    }
+    for rule in [
+        "rate-limit-1 drop",
+        "rate-limit-1 close 1008",
+        "content-filter-1/block-patterns-1 drop",
+        "content-filter-1/block-patterns-1 close 1008",
+        "content-filter-1/block-patterns-1 alert",
+    ] {
+        assert!(
+            reached.contains(&(rule.to_owned(), false)) && reached.contains(&(rule.to_owned(), true)),
+            "{rule}"
+        );
+    }
+    for rule in [
+        "content-filter-1/max-message-size close 1009",
+        "limits/max-message-size close 1009",
+        "limits/max-fragments close 1008",
+        "limits/message-timeout-ms close 1008",
+        "limits/control-frames-per-second close 1008",
+        "limits/max-memory close 1013",
+        "limits/write-timeout-ms close 1008",
+        "protocol/invalid-deflate close 1007",
+        "protocol/invalid-utf8 close 1007",
+    ] {
+        assert!(reached.contains(&(rule.to_owned(), false)), "{rule}");
+    }
+    let inspector = Initiator::Inspector.name();
+    for end in [
+        ("client", Some(1000)),
+        ("server", Some(1000)),
+        ("client", None),
+        ("server", None),
+        (inspector, Some(1001)),
+    ] {
+        assert!(ends.contains(&end), "{end:?} of {ends:?}");
+    }
+}
+
+#[test]
+fn a_seed_plays_the_same_again() {
+    for seed in 0..20 {
+        let (first, second) = (world::run(seed).unwrap().1, world::run(seed).unwrap().1);
+        for direction in Direction::BOTH.map(Direction::index) {
+            assert_eq!(first.verdicts[direction], second.verdicts[direction]);
+            assert_eq!(first.messages[direction], second.messages[direction]);
+        }
+        assert_eq!(first.ends, second.ends);
+    }
+}
+
+fn outcome(outcome: Outcome) -> String {
+    match outcome {
+        Outcome::PassedUninspected => "passes".into(),
+        Outcome::Message(Action::Alert) => "alert".into(),
+        Outcome::Message(Action::Drop) => "drop".into(),
+        Outcome::Message(Action::Close(code)) => format!("close {}", code.as_u16()),
+        Outcome::Refused(status) => format!("refused {status}"),
+    }
+}
