@@ -117,8 +117,7 @@ impl Plan {
 
     /// What is kept to match patterns over a message that comes in parts, in bytes.
     pub fn stream_size_max(&self) -> u64 {
-        let database = self.scan.as_ref().and_then(|scan| scan.stream_database.as_ref());
-        database.map_or(0, |database| database.stream_size_max() as u64)
+        self.scan.as_ref().map_or(0, |scan| scan.stream_size_max())
     }
 }
 
@@ -142,8 +141,6 @@ pub(crate) struct ScanPlan {
     pub database: Database,
     /// The same patterns for messages that come in parts, if any may.
     pub stream_database: Option<StreamDatabase>,
-    /// How often escapes of JSON are undone in such messages.
-    pub stream_depth_max: usize,
     /// By pattern id.
     pub rules: Vec<PatternRule>,
     pub normalizer: Normalizer,
@@ -156,9 +153,14 @@ impl ScanPlan {
         self.stream_database.is_some() && (mode == Mode::Detect || !drops)
     }
 
+    fn stream_size_max(&self) -> u64 {
+        let database = self.stream_database.as_ref();
+        database.map_or(0, |database| database.stream_size_max(&self.normalizer) as u64)
+    }
+
     /// The most bytes of payload that a match can span; `None`: there is no bound.
     fn span_max(&self) -> Option<usize> {
-        self.stream_database.as_ref()?.span_max(self.stream_depth_max)
+        self.stream_database.as_ref()?.span_max(&self.normalizer)
     }
 }
 
@@ -463,15 +465,12 @@ impl Compiler<'_> {
         };
         let database = Database::compile(&patterns).map_err(fault)?;
         let rules: Vec<_> = chosen.iter().map(|(_, rule)| *rule).collect();
-        let kinds: Kinds = rules.iter().map(|rule: &PatternRule| rule.kinds).collect();
-        // Of what else may be undone, only whole messages can be looked at.
-        let streams =
-            self.message_size_max(filters) > self.policy.limits.held_size_max && Kinds::JSON.contains(kinds);
-        let depth_max = self.policy.limits.normalize_depth_max;
-        let stream_database = if streams { StreamDatabase::compile(&patterns).map_err(fault)? } else { None };
-        let normalizer = Normalizer::new(rules.iter().map(|rule| rule.kinds), depth_max);
-        let stream_depth_max = if kinds.is_empty() { 0 } else { depth_max as usize };
-        Ok(Some(Arc::new(ScanPlan { database, stream_database, stream_depth_max, rules, normalizer })))
+        let sets = rules.iter().map(|rule| rule.kinds);
+        let normalizer = Normalizer::new(sets, self.policy.limits.normalize_depth_max);
+        let comes_in_parts = self.message_size_max(filters) > self.policy.limits.held_size_max;
+        let stream_database =
+            if comes_in_parts { StreamDatabase::compile(&patterns).map_err(fault)? } else { None };
+        Ok(Some(Arc::new(ScanPlan { database, stream_database, rules, normalizer })))
     }
 }
 

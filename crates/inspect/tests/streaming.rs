@@ -3,17 +3,13 @@
 
 mod wire;
 
-use wsi_policy::{Action, ContentFilter, Direction, Limits, Mode, Normalize, Policy};
+use wsi_policy::{Action, ContentFilter, Direction, FailureMode, Limits, Mode, Policy};
 use wsi_ws::{Decoder, Opcode, Role};
 
 use wire::{CLOSE_1008, Got, Wire, filter, frame, message, policy, text};
 
 fn blocking(action: Action) -> Policy {
-    let filter = ContentFilter {
-        message_size_max: None,
-        normalize: Normalize { json: true, ..Normalize::NONE },
-        ..filter(action)
-    };
+    let filter = ContentFilter { message_size_max: None, ..filter(action) };
     Policy { content_filters: vec![filter], ..policy() }
 }
 
@@ -59,6 +55,40 @@ fn no_byte_of_a_match_leaves_in_parts() {
         assert!(wire.left(direction) > 200_000, "it left in parts");
         assert!(wire.left(direction) <= 300_000 + cut, "{cut}: a byte of the match has left");
     }
+}
+
+#[test]
+fn disguises_are_seen_through_in_parts() {
+    let direction = Direction::ToServer;
+    for token in ["e%78ec(", "exec&lpar;", "ｅxec(", "e\u{200b}xec(", r"%5cu0065xec(", "&#101;%25%37%38ec("]
+    {
+        for cut in [0, 3] {
+            let mut wire = Wire::new(&holding_little(blocking(CLOSE_1008)));
+            let start = "x ".repeat(150_000);
+            let payload = format!("{}{token}{}", &start[cut..], "y".repeat(300_000));
+            let bytes = frame(direction, true, Opcode::Text, payload.as_bytes());
+            wire.read_in_pieces(direction, &bytes, &[65_536]);
+            assert_eq!(wire.rules(), ["content-filter-1/block-patterns-1"], "{token}");
+            assert!(wire.left(direction) > 200_000, "it left in parts");
+            assert!(wire.left(direction) <= start.len() - cut, "{token}: a byte of the match has left");
+        }
+    }
+}
+
+#[test]
+fn what_hides_too_deep_in_parts_is_told_once() {
+    let direction = Direction::ToServer;
+    let payload = format!("{}%2525252565{}exec(", "x".repeat(300_000), "%2525252565".repeat(20_000));
+    let bytes = frame(direction, true, Opcode::Text, payload.as_bytes());
+    let mut wire = Wire::new(&holding_little(blocking(CLOSE_1008)));
+    wire.read_in_pieces(direction, &bytes, &[65_536]);
+    assert_eq!(wire.rules(), ["could-not-inspect/over-depth"]);
+    assert_eq!(wire.arrived(direction.reverse()), [Got::Close(Some(1011))]);
+
+    let open = Policy { failure_mode: FailureMode::Open, ..blocking(CLOSE_1008) };
+    let mut wire = Wire::new(&holding_little(open));
+    wire.read_in_pieces(direction, &bytes, &[65_536]);
+    assert_eq!(wire.rules(), ["could-not-inspect/over-depth", "content-filter-1/block-patterns-1"]);
 }
 
 #[test]

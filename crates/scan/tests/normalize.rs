@@ -284,6 +284,30 @@ fn the_views_are_bounded() {
     }
 }
 
+/// Bytes without meaning have many views, and all of them are seen.
+#[test]
+fn noise_is_not_too_deep() {
+    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+    for size in [1 << 10, 1 << 16, 4 << 20] {
+        let noise: Vec<u8> = (0..size)
+            .map(|_| {
+                random ^= random << 13;
+                random ^= random >> 7;
+                random ^= random << 17;
+                (random >> 32) as u8
+            })
+            .collect();
+        let normalizer = Normalizer::new([DEFAULT], 4);
+        let mut shown = 0;
+        let outcome = normalizer.views(&noise, &mut Buffers::default(), |view, _| {
+            shown += view.len();
+            ControlFlow::<()>::Continue(())
+        });
+        assert_eq!(outcome, Outcome::Complete, "{shown} of {size}");
+        assert!(shown <= 16 * size, "{shown} of {size}");
+    }
+}
+
 /// The ways to write a text so that it looks different.
 #[derive(Clone, Copy, Debug)]
 enum Encoding {

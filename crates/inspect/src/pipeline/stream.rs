@@ -2,6 +2,7 @@
 
 use super::{Finding, Permit, Stop, Subject, Verdict, check_size, fail, judge};
 use crate::{
+    condition::Condition,
     engine::{Engine, Plan},
     event::EventSink,
     stage::{
@@ -83,11 +84,12 @@ impl Stream {
             (Scan::Begins, None) | (Scan::Over, _) => None,
         };
         let Some(mut scan) = scan else { return Ok(None) };
-        let alert = scan.scan(part, is_last)?;
-        if !is_last {
+        let found = scan.scan(part, is_last);
+        // What hides too deep may pass all the same, and then what does not hide is looked for further.
+        if !is_last && matches!(found, Ok(_) | Err(Stop::CouldNotInspect(Condition::OverDepth))) {
             self.scan = Scan::Goes(scan);
         }
-        Ok(alert)
+        found
     }
 
     /// What a stage's result means for the message; `None`: it goes on.

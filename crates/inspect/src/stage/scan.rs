@@ -75,6 +75,8 @@ struct TooDeep(bool);
 pub(crate) struct StreamScan {
     plan: Arc<ScanPlan>,
     stream: Stream,
+    /// That it hides something too deep is told once.
+    is_too_deep: bool,
 }
 
 impl StreamScan {
@@ -84,25 +86,28 @@ impl StreamScan {
     /// There is no memory for it.
     pub fn open(plan: &Arc<ScanPlan>) -> Result<Option<Self>, Stop> {
         let Some(database) = &plan.stream_database else { return Ok(None) };
-        let stream = Stream::open(database, plan.stream_depth_max).map_err(scan_failed)?;
-        Ok(Some(Self { plan: Arc::clone(plan), stream }))
+        let stream = Stream::open(database, &plan.normalizer).map_err(scan_failed)?;
+        Ok(Some(Self { plan: Arc::clone(plan), stream, is_too_deep: false }))
     }
 
     /// Scans the next part, or the last. `Ok(Some(..))`: a rule that only alerts.
     ///
     /// # Errors
-    /// A finding that ends the message, or that Hyperscan failed.
+    /// A finding that ends the message, that it hides something too deep, or that Hyperscan failed.
     pub fn scan(&mut self, part: &[u8], is_last: bool) -> Result<Option<Finding>, Stop> {
         let Some(database) = &self.plan.stream_database else { return Ok(None) };
         let mut hits = Hits::new(&self.plan.rules, true);
         hits.is_payload = false;
-        let sink = |layer, id| {
-            hits.undone = if layer > 0 { Kinds::JSON } else { Kinds::NONE };
+        let sink = |undone, id| {
+            hits.undone = undone;
             hits.on_match(id, 0)
         };
-        let is_complete = self.stream.scan(database, part, is_last, sink).map_err(scan_failed)?;
+        let normalizer = &self.plan.normalizer;
+        let is_too_deep = self.stream.scan(database, normalizer, part, is_last, sink).map_err(scan_failed)?;
         match hits.finding() {
-            Ok(_) if !is_complete => Err(Stop::CouldNotInspect(Condition::OverDepth)),
+            Ok(_) if is_too_deep && !std::mem::replace(&mut self.is_too_deep, true) => {
+                Err(Stop::CouldNotInspect(Condition::OverDepth))
+            }
             found => found,
         }
     }
@@ -128,7 +133,6 @@ fn scan_views(
             Ok(()) => ControlFlow::Continue(()),
         }
     });
-    views.trim();
     match outcome {
         Outcome::Stopped(Some(stop)) => Err(stop),
         Outcome::Stopped(None) | Outcome::Complete => Ok(TooDeep(false)),

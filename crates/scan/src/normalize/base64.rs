@@ -5,7 +5,7 @@ const RUN_SIZE_MIN: usize = 16;
 
 /// Decodes the runs of a text, wherever it is cut.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Runs {
+pub(crate) struct Runs {
     /// Digits of the run at the end of the text so far; beyond [`RUN_SIZE_MIN`] only whether there are that many.
     size: usize,
     /// The first digits of a run that may turn out too short.
@@ -63,6 +63,11 @@ impl Runs {
         out.extend_from_slice(&bytes[1..1 + usize::from(self.digits.saturating_sub(1))]);
         (self.size, self.bits, self.digits) = (0, 0, 0);
     }
+}
+
+/// Whether what was decoded is text: a run that is only a long word decodes to noise.
+pub(crate) fn is_text(decoded: &[u8]) -> bool {
+    decoded.iter().all(|byte| matches!(byte, b'\t' | b'\n' | b'\r' | b' '..=b'~'))
 }
 
 fn value(byte: u8) -> Option<u8> {

@@ -1,79 +1,146 @@
 //! Compatibility forms (NFKC, UAX #15) and characters that nobody sees.
 
-use std::iter;
+use std::{iter, ops::ControlFlow};
 
 use unicode_normalization::{
-    IsNormalized, UnicodeNormalization, char::canonical_combining_class, is_nfkc_quick,
+    IsNormalized, UnicodeNormalization,
+    char::{canonical_combining_class, decompose_compatible},
+    is_nfkc_quick,
 };
 
 use super::{Kinds, escapes::Undone};
 
-/// Text is composed in pieces from one ASCII character to before the next, which gives the same as composing it whole: ASCII never
-/// combines with what stands before it. A piece that becomes longer is cut, in bytes.
-const PIECE_SIZE_MAX: usize = 256;
+/// Text is composed in pieces, each from one character that combines with none before it to before the next such character, which
+/// gives the same as composing it whole. A piece that would become longer is cut, in bytes; no language has such.
+pub(crate) const PIECE_SIZE_MAX: usize = 64;
 
 /// Appends `text` to `out` in NFKC, without default-ignorable characters, and bytes that are not UTF-8 as they are.
 ///
-/// What is appended is at most four times as long as what was consumed. Unless `is_final`, up to [`PIECE_SIZE_MAX`] bytes at the end are not consumed. With `stop` the pass ends before the first piece
-/// that changes.
-pub(super) fn compose(text: &[u8], is_final: bool, stop: bool, out: &mut Vec<u8>) -> Undone {
-    let (mut at, mut kinds) = (0, Kinds::NONE);
-    loop {
-        let plain = text[at..].iter().position(|byte| !byte.is_ascii()).unwrap_or(text.len() - at);
-        let start = at + plain.saturating_sub(1);
-        out.extend_from_slice(&text[at..start]);
-        let Some(size) = piece_size(&text[start..], is_final) else {
-            return Undone { consumed: start, kinds, stopped: false };
-        };
-        let piece = &text[start..start + size];
-        let before = out.len();
-        compose_piece(piece, out);
-        if out[before..] != *piece {
-            if stop {
-                out.truncate(before);
-                return Undone { consumed: start, kinds, stopped: true };
+/// What is appended is at most four times as long as what was consumed. Unless `is_final`, the last piece, of up to
+/// [`PIECE_SIZE_MAX`] bytes, is not consumed. With `stop` the pass ends before the first piece that changes.
+pub(crate) fn compose(text: &[u8], is_final: bool, stop: bool, out: &mut Vec<u8>) -> Undone {
+    let mut pieces = Pieces { text, out, start: 0, is_inert: true, copied: 0, kinds: Kinds::NONE, stop };
+    let (consumed, stopped) = match pieces.run(is_final) {
+        ControlFlow::Continue(consumed) => (consumed, false),
+        ControlFlow::Break(consumed) => (consumed, true),
+    };
+    pieces.out.extend_from_slice(&text[pieces.copied..consumed]);
+    Undone { consumed, kinds: pieces.kinds, stopped }
+}
+
+/// Where the last piece of `text` begins, which more text may change. `text` begins with a piece.
+pub(crate) fn pending(text: &[u8]) -> usize {
+    // Before ASCII a piece ends for certain.
+    let near = text.len().saturating_sub(2 * PIECE_SIZE_MAX);
+    let from = text[near..].iter().rposition(u8::is_ascii).map_or(0, |at| near + at);
+    from + compose(&text[from..], false, false, &mut Vec::new()).consumed
+}
+
+struct Pieces<'a> {
+    text: &'a [u8],
+    out: &'a mut Vec<u8>,
+    /// Of the piece that is being read, and whether it is known to stay as it is.
+    start: usize,
+    is_inert: bool,
+    /// What is in `out` already, as it is or composed.
+    copied: usize,
+    kinds: Kinds,
+    stop: bool,
+}
+
+impl Pieces<'_> {
+    /// To what is consumed; breaks where it is to stop.
+    fn run(&mut self, is_final: bool) -> ControlFlow<usize, usize> {
+        let mut at = 0;
+        for chunk in self.text.utf8_chunks() {
+            let mut rest = chunk.valid();
+            while let Some(character) = rest.chars().next() {
+                let size = if character.is_ascii() {
+                    // All but the last of these are pieces of their own.
+                    let size = rest.bytes().position(|byte| !byte.is_ascii()).unwrap_or(rest.len());
+                    self.end(at)?;
+                    self.start = at + size - 1;
+                    size
+                } else {
+                    self.read(character, at)?;
+                    character.len_utf8()
+                };
+                rest = &rest[size..];
+                at += size;
             }
-            kinds = Kinds::UNICODE;
+            let invalid = chunk.invalid();
+            if invalid.is_empty() || !is_final && at + invalid.len() == self.text.len() && is_cut(invalid) {
+                continue;
+            }
+            self.end(at)?;
+            at += invalid.len();
+            self.start = at;
         }
-        at = start + size;
-        if at == text.len() {
-            return Undone { consumed: at, kinds, stopped: false };
+        if is_final {
+            self.end(self.text.len())?;
         }
+        ControlFlow::Continue(self.start)
+    }
+
+    fn read(&mut self, character: char, at: usize) -> ControlFlow<usize> {
+        let is_known = is_known_inert(character);
+        let is_first = is_known || is_boundary(character);
+        if is_first || at + character.len_utf8() - self.start > PIECE_SIZE_MAX {
+            self.end(at)?;
+        }
+        self.is_inert &= is_known || is_first && is_inert(character);
+        ControlFlow::Continue(())
+    }
+
+    /// The piece that is being read ends at `at`, where the next one begins.
+    fn end(&mut self, at: usize) -> ControlFlow<usize> {
+        let start = std::mem::replace(&mut self.start, at);
+        if std::mem::replace(&mut self.is_inert, true) {
+            return ControlFlow::Continue(());
+        }
+        let piece = &self.text[start..at];
+        self.out.extend_from_slice(&self.text[self.copied..start]);
+        self.copied = start;
+        let before = self.out.len();
+        compose_piece(piece, self.out);
+        if self.out[before..] == *piece {
+            self.out.truncate(before);
+        } else if self.stop {
+            self.out.truncate(before);
+            return ControlFlow::Break(start);
+        } else {
+            self.kinds = Kinds::UNICODE;
+            self.copied = at;
+        }
+        ControlFlow::Continue(())
     }
 }
 
-/// The size of the piece at the start of `text`; `None` if more text could make it longer.
-fn piece_size(text: &[u8], is_final: bool) -> Option<usize> {
-    let longest = &text[..text.len().min(PIECE_SIZE_MAX)];
-    let next = longest.iter().skip(1).position(u8::is_ascii).map(|at| at + 1);
-    match next {
-        Some(size) => Some(size),
-        None if longest.len() == PIECE_SIZE_MAX => {
-            // Before a character, if it is UTF-8 at all.
-            let cut = (PIECE_SIZE_MAX - 3..PIECE_SIZE_MAX).rev().find(|&at| longest[at] >= 0xc0);
-            Some(cut.unwrap_or(PIECE_SIZE_MAX))
-        }
-        None if is_final => Some(text.len()),
-        None => None,
-    }
+/// Whether bytes that are not UTF-8 may be the beginning of a character.
+fn is_cut(invalid: &[u8]) -> bool {
+    std::str::from_utf8(invalid).is_err_and(|error| error.error_len().is_none())
 }
 
 fn compose_piece(piece: &[u8], out: &mut Vec<u8>) {
-    for chunk in piece.utf8_chunks() {
-        let text = chunk.valid();
-        if text.chars().all(is_inert) {
-            out.extend_from_slice(text.as_bytes());
-        } else {
-            for part in text.split_inclusive(is_giant) {
-                let short = part.strip_suffix(is_giant).unwrap_or(part);
-                for character in short.chars().filter(|it| !is_ignorable(*it)).nfkc() {
-                    out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
-                }
-                out.extend_from_slice(&part.as_bytes()[short.len()..]);
-            }
+    // A piece that is cut out of UTF-8 is UTF-8.
+    let Ok(text) = std::str::from_utf8(piece) else { return out.extend_from_slice(piece) };
+    for part in text.split_inclusive(is_giant) {
+        let short = part.strip_suffix(is_giant).unwrap_or(part);
+        for character in short.chars().filter(|it| !is_ignorable(*it)).nfkc() {
+            out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
         }
-        out.extend_from_slice(chunk.invalid());
+        out.extend_from_slice(part[short.len()..].as_bytes());
     }
+}
+
+/// Whether a character combines with none before it, whatever becomes of it.
+fn is_boundary(character: char) -> bool {
+    let mut first = None;
+    decompose_compatible(character, |it| first = first.or(Some(it)));
+    let first = first.unwrap_or(character);
+    !is_ignorable(character)
+        && canonical_combining_class(first) == 0
+        && is_nfkc_quick(iter::once(first)) == IsNormalized::Yes
 }
 
 /// Whether a character stays as it is among others of which this is true.
@@ -150,7 +217,27 @@ mod tests {
             let tables = !is_ignorable(character)
                 && canonical_combining_class(character) == 0
                 && is_nfkc_quick(iter::once(character)) == IsNormalized::Yes;
-            assert!(tables, "{character:?}");
+            assert!(tables && is_boundary(character), "{character:?}");
+        }
+    }
+
+    #[test]
+    fn pieces_compose_as_the_whole_does() {
+        let characters =
+            "aé\u{301}\u{327}\u{308}e\u{200b}ｅ\u{ff9e}ｶ한\u{1161}\u{11a8}\u{1100}½ﬁ 中\u{fe0f}д\u{306}и";
+        let characters: Vec<char> = characters.chars().collect();
+        let mut random = 1_u32;
+        for _ in 0..20_000 {
+            let text: String = (0..8)
+                .map(|_| {
+                    random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                    characters[(random >> 16) as usize % characters.len()]
+                })
+                .collect();
+            let whole: String = text.chars().filter(|it| !is_ignorable(*it)).nfkc().collect();
+            let mut out = Vec::new();
+            compose(text.as_bytes(), true, false, &mut out);
+            assert_eq!(String::from_utf8_lossy(&out), whole, "{text:?}");
         }
     }
 

@@ -4,6 +4,9 @@ use memchr::memchr3;
 
 use super::{Kinds, entities};
 
+/// More than any cut escape has, but for references with many digits.
+pub(crate) const CUT_SIZE_MAX: usize = 32;
+
 /// What a pass did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Undone {
@@ -17,7 +20,7 @@ pub struct Undone {
 
 /// What stands at a byte that may begin an escape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reading {
+pub(crate) enum Reading {
     /// An escape of so many bytes.
     Character(char, usize),
     Byte(u8, usize),
@@ -68,23 +71,42 @@ pub fn undo(kinds: Kinds, text: &[u8], is_final: bool, stop_before: Kinds, out: 
     Undone { consumed, kinds: undone, stopped }
 }
 
-/// Whether `text` holds an escape of `kinds` that hides a character. Those of JSON that only protect a quote, a slash or
-/// a backslash hide nothing.
-pub(crate) fn is_hiding(kinds: Kinds, text: &[u8]) -> bool {
+/// Whether `text` holds an escape of `kinds` that hides a character, and how much of it is done with. Escapes of JSON that only
+/// protect a quote, a slash or a backslash hide nothing.
+pub(crate) fn is_hiding(kinds: Kinds, text: &[u8], is_final: bool) -> (bool, usize) {
     let markers = Markers::new(kinds);
     let mut from = 0;
-    while let Some((at, kind, reading)) = markers.next(text, from, true) {
+    while let Some((at, kind, reading)) = markers.next(text, from, is_final) {
         from = match reading {
+            Reading::Cut => return (false, at),
             Reading::Character('"' | '\\' | '/', size @ 2) if kind == Kinds::JSON => at + size,
-            _ => return true,
+            _ => return (true, at),
         };
     }
-    false
+    (false, text.len())
+}
+
+/// Where an escape of `kinds` may begin that more text would complete. There is none in `text` that is complete.
+pub(crate) fn pending(kinds: Kinds, text: &[u8]) -> usize {
+    let near = text.len().saturating_sub(CUT_SIZE_MAX);
+    Markers::new(kinds).next(&text[near..], 0, false).map_or(text.len(), |(at, _, _)| near + at)
+}
+
+/// Makes a cut escape short without changing what it will become: only references with many digits are long.
+pub(crate) fn shorten(cut: &mut Vec<u8>) {
+    if cut.len() <= CUT_SIZE_MAX || !cut.starts_with(b"&#") {
+        return;
+    }
+    let prefix = if matches!(cut[2], b'x' | b'X') { 3 } else { 2 };
+    let zeros = cut[prefix..].iter().take_while(|byte| **byte == b'0').count();
+    cut.drain(prefix..prefix + zeros.min(cut.len() - prefix - 1));
+    // Beyond Unicode is beyond Unicode.
+    cut.truncate(prefix + 10);
 }
 
 /// Whether `text` has a byte that may begin an escape.
 #[inline]
-pub(super) fn has_marker(text: &[u8]) -> bool {
+pub(crate) fn has_marker(text: &[u8]) -> bool {
     memchr3(b'\\', b'%', b'&', text).is_some()
 }
 

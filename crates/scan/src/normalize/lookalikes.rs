@@ -10,7 +10,7 @@ use super::{Kinds, escapes::Undone};
 ///
 /// What is appended is never longer than what was consumed. Unless `is_final`, a character that the end of `text` cuts is not
 /// consumed. With `stop` the pass ends before the first look-alike.
-pub(super) fn fold(text: &[u8], is_final: bool, stop: bool, out: &mut Vec<u8>) -> Undone {
+pub(crate) fn fold(text: &[u8], is_final: bool, stop: bool, out: &mut Vec<u8>) -> Undone {
     let whole = if is_final { text } else { &text[..text.len() - cut_size(text)] };
     let (mut at, mut copied, mut kinds) = (0, 0, Kinds::NONE);
     for chunk in whole.utf8_chunks() {

@@ -2,15 +2,15 @@
 //!
 //! A [`Normalizer`] shows the views of a text that differ from it, each with the [`Kinds`] that were undone.
 
-mod base64;
-mod compat;
+pub(crate) mod base64;
+pub(crate) mod compat;
 mod entities;
-mod escapes;
+pub(crate) mod escapes;
 mod kinds;
-mod lookalikes;
+pub(crate) mod lookalikes;
 mod views;
 
-pub(crate) use escapes::is_hiding;
 pub use escapes::{Undone, undo};
 pub use kinds::Kinds;
+pub(crate) use views::Reader;
 pub use views::{Buffers, DEPTH_MAX, DEPTH_MAX_DEFAULT, Normalizer, Outcome};

@@ -2,7 +2,11 @@
 
 use std::ops::ControlFlow;
 
-use super::{Kinds, base64::Runs, compat, escapes, lookalikes};
+use super::{
+    Kinds,
+    base64::{self, Runs},
+    compat, escapes, lookalikes,
+};
 
 /// How many layers of escapes are undone unless the caller says otherwise, and at most.
 pub const DEPTH_MAX_DEFAULT: u32 = 4;
@@ -11,24 +15,35 @@ pub const DEPTH_MAX: u32 = 8;
 /// The sets of kinds of escapes that a text may be read with: of three kinds, without the empty one.
 const READERS_MAX: usize = 7;
 
-/// What is shown of a small text may be larger than its share: its views are bounded by their number.
+/// What is shown of a small text may be larger than its share: its views are bounded by their number too.
 const SHOWN_SIZE_FREE: u64 = 64 << 10;
 
 /// Which views of a text are shown.
 ///
 /// A *layer* undoes one level of every kind of escape at once, in one pass, up to the depth; what is encoded by turns is so undone by
 /// turns. As a reader may know fewer kinds than we do (`%be\u006echmark` is `%benchmark` to JSON alone), layers are also made with
-/// each kind alone, and for each other set that was asked for. Of each layer, and of the text itself, there are up to
-/// two more views under [`Kinds::UNICODE`]: composed (NFKC, without invisible characters), and with look-alikes as ASCII. Under
-/// [`Kinds::BASE64`] what the text or a layer holds in base64 is a text of its own, with one level of depth less.
+/// each kind alone, and for each other set that was asked for. Of the text, and of its last layer under each set, there are up
+/// to two more views under [`Kinds::UNICODE`]: composed (NFKC, without invisible characters), and with look-alikes as ASCII. Under
+/// [`Kinds::BASE64`] what they hold in base64 is a text of its own, with a depth less by one.
+///
+/// Bytes that mean nothing, as of images, have most of these views too: noise has a few escapes, which become a few others. That is
+/// why not every layer has every view.
 ///
 /// A view is shown only if it differs from those before it.
 #[derive(Clone, Debug)]
 pub struct Normalizer {
     kinds: Kinds,
-    /// Sets of kinds of escapes, larger ones first.
-    readers: Vec<Kinds>,
+    /// Larger ones first.
+    readers: Vec<Reader>,
     depth_max: u32,
+}
+
+/// Someone who undoes escapes of these kinds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Reader {
+    pub kinds: Kinds,
+    /// All escapes of a set that was asked for: what is left in the end is also looked at in the set's other terms.
+    pub is_whole: bool,
 }
 
 /// How the showing of views ended.
@@ -48,23 +63,55 @@ pub struct Buffers(Vec<Vec<u8>>);
 impl Normalizer {
     /// `sets` are what is asked for, each apart. `depth_max` is cut to [`DEPTH_MAX`].
     pub fn new(sets: impl IntoIterator<Item = Kinds>, depth_max: u32) -> Self {
-        let (mut kinds, mut readers) = (Kinds::NONE, Vec::with_capacity(READERS_MAX));
+        let (mut kinds, mut readers) = (Kinds::NONE, Vec::<Reader>::with_capacity(READERS_MAX));
         for set in sets {
             kinds = kinds.union(set);
-            let readings = [Kinds::ESCAPES, Kinds::JSON, Kinds::PERCENT, Kinds::HTML];
-            readers.extend(
-                readings.map(|kinds| set.intersection(kinds)).into_iter().filter(|it| !it.is_empty()),
-            );
+            for reading in [Kinds::ESCAPES, Kinds::JSON, Kinds::PERCENT, Kinds::HTML] {
+                let kinds = set.intersection(reading);
+                let is_whole = reading == Kinds::ESCAPES;
+                match readers.iter_mut().find(|reader| reader.kinds == kinds) {
+                    Some(reader) => reader.is_whole |= is_whole,
+                    None if kinds.is_empty() => {}
+                    None => readers.push(Reader { kinds, is_whole }),
+                }
+            }
         }
-        readers.sort_unstable_by_key(|reader| (std::cmp::Reverse(reader.size()), *reader));
-        readers.dedup();
+        readers.sort_unstable_by_key(|reader| (std::cmp::Reverse(reader.kinds.size()), reader.kinds));
         Self { kinds, readers, depth_max: depth_max.min(DEPTH_MAX) }
     }
 
     /// The most bytes that are shown of a text of `size` bytes, the text itself included.
     pub const fn shown_size_max(&self, size: usize) -> u64 {
-        let times = 1 + 4 * self.depth_max as u64;
+        let times = 5 + 4 * self.depth_max as u64;
         (size as u64).saturating_mul(times).saturating_add(SHOWN_SIZE_FREE)
+    }
+
+    pub(crate) fn kinds(&self) -> Kinds {
+        self.kinds
+    }
+
+    pub(crate) fn readers(&self) -> &[Reader] {
+        &self.readers
+    }
+
+    pub(crate) fn depth_max(&self) -> u32 {
+        self.depth_max
+    }
+
+    /// How many views a text can have; `None`: those of what it holds in base64 multiply.
+    pub(crate) fn views_max(&self) -> Option<usize> {
+        let layers = self.readers.len() * self.depth_max as usize;
+        let whole = 1 + self.readers.iter().filter(|reader| reader.is_whole).count();
+        let beside = if self.kinds.contains(Kinds::UNICODE) { 2 * whole } else { 0 };
+        (!self.kinds.contains(Kinds::BASE64)).then_some(layers + beside)
+    }
+
+    /// How many bytes of a text a byte of a view can come from; `None`: there is no bound, as zeros may lead a reference of HTML,
+    /// and invisible characters may stand anywhere.
+    pub(crate) fn expansion_max(&self) -> Option<usize> {
+        // `\u0041`, `%u0041`, of which each may be escaped in its turn.
+        let is_bounded = Kinds::JSON.union(Kinds::PERCENT).contains(self.kinds);
+        is_bounded.then(|| if self.readers.is_empty() { 1 } else { 6_usize.saturating_pow(self.depth_max) })
     }
 
     /// Shows the views of `text` that differ from it, with the kinds that were undone, until `show` breaks.
@@ -94,22 +141,25 @@ impl Normalizer {
     ) -> Outcome<B> {
         let left = self.shown_size_max(text.len()) - text.len() as u64;
         let mut walk = Walk { normalizer: self, buffers, show, left, is_too_deep: false };
-        match walk.beside_and_below(text, Kinds::NONE, self.depth_max) {
+        let flow = walk.beside_and_below(text, Kinds::NONE, self.depth_max);
+        let is_too_deep = walk.is_too_deep;
+        buffers.trim();
+        match flow {
             ControlFlow::Break(Some(value)) => Outcome::Stopped(value),
             ControlFlow::Break(None) => Outcome::TooDeep,
-            ControlFlow::Continue(()) if walk.is_too_deep => Outcome::TooDeep,
+            ControlFlow::Continue(()) if is_too_deep => Outcome::TooDeep,
             ControlFlow::Continue(()) => Outcome::Complete,
         }
     }
 }
 
 impl Buffers {
-    /// What is kept of them after [`Buffers::trim`], in bytes.
+    /// What is kept of them between texts, in bytes.
     pub const SIZE_MAX: usize = 4 * Self::BUFFER_SIZE_MAX;
     const BUFFER_SIZE_MAX: usize = 512 << 10;
 
-    /// Gives back what a huge text has blown up.
-    pub fn trim(&mut self) {
+    /// Gives up what a huge text has blown up.
+    fn trim(&mut self) {
         self.0.retain(|buffer| buffer.capacity() <= Self::BUFFER_SIZE_MAX);
         self.0.truncate(4);
     }
@@ -144,7 +194,7 @@ impl<B, F: FnMut(&[u8], Kinds) -> ControlFlow<B>> Walk<'_, F> {
         self.below(text, kinds, depth_left)
     }
 
-    /// The layers of a text, and what is beside each.
+    /// The layers of a text, and what is beside the last of them.
     fn below(&mut self, text: &[u8], kinds: Kinds, depth_left: u32) -> Step<B> {
         if !escapes::has_marker(text) {
             return ControlFlow::Continue(());
@@ -178,11 +228,11 @@ impl<B, F: FnMut(&[u8], Kinds) -> ControlFlow<B>> Walk<'_, F> {
         for depth in 0..=depth_left {
             let source = if depth == 0 { text } else { layer.as_slice() };
             if depth == depth_left {
-                self.is_too_deep |= escapes::is_hiding(reader, source);
+                self.is_too_deep |= escapes::is_hiding(reader.kinds, source, true).0;
                 break;
             }
             next.clear();
-            let kinds_here = escapes::undo(reader, source, true, Kinds::NONE, next).kinds;
+            let kinds_here = escapes::undo(reader.kinds, source, true, Kinds::NONE, next).kinds;
             if kinds_here.is_empty() {
                 break;
             }
@@ -192,18 +242,22 @@ impl<B, F: FnMut(&[u8], Kinds) -> ControlFlow<B>> Walk<'_, F> {
             self.share(index, undone, shared, depth + 1);
             if !is_shared {
                 self.show(layer, kinds.union(undone))?;
-                self.beside(layer, kinds.union(undone), depth_left - depth - 1)?;
             }
         }
         self.share(index, undone, shared, u32::MAX);
+        if reader.is_whole && !undone.is_empty() {
+            self.beside(layer, kinds.union(undone), depth_left)?;
+        }
         ControlFlow::Continue(())
     }
 
-    /// As long as a reader undoes only what a smaller one would undo too, their layers are the same.
+    /// As long as a reader undoes only what a smaller one would undo too, their layers are the same; `u32::MAX` is all of them, and
+    /// what is beside the last.
     fn share(&self, index: usize, undone: Kinds, shared: &mut [u32; READERS_MAX], layers: u32) {
         let reader = self.normalizer.readers[index];
         for (other, shared) in self.normalizer.readers.iter().zip(shared).skip(index + 1) {
-            if reader.contains(*other) && other.contains(undone) {
+            let lacks = layers == u32::MAX && other.is_whole && !reader.is_whole;
+            if reader.kinds.contains(other.kinds) && other.kinds.contains(undone) && !lacks {
                 *shared = layers.max(*shared);
             }
         }
@@ -250,9 +304,7 @@ impl<B, F: FnMut(&[u8], Kinds) -> ControlFlow<B>> Walk<'_, F> {
             return ControlFlow::Continue(());
         }
         let Some(depth_left) = depth_left.checked_sub(1) else {
-            // Long words are runs too, but they do not decode to text.
-            self.is_too_deep |=
-                decoded.iter().all(|byte| matches!(byte, b'\t' | b'\n' | b'\r' | b' '..=b'~'));
+            self.is_too_deep |= base64::is_text(decoded);
             return ControlFlow::Continue(());
         };
         self.show(decoded, kinds)?;
