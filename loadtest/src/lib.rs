@@ -10,6 +10,7 @@
 //! # Ok::<(), wsi_loadtest::Error>(())
 //! ```
 
+mod agent;
 mod client;
 mod compare;
 mod cpu;
@@ -26,6 +27,7 @@ mod random;
 mod run;
 mod target;
 
+pub use agent::{AgentOptions, AgentReport, agent};
 pub use compare::{CompareOptions, CompareReport, Depth, Ratios, Relay, Round, compare};
 pub use cpu::CpuUse;
 pub use echo::{Echo, EchoOptions, MESSAGE_SIZE_MAX};

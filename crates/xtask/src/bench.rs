@@ -6,6 +6,7 @@ use clap::ValueEnum;
 
 use crate::{
     background::{Ended, free_address, wait_for},
+    bench_agent,
     demo::build_release,
     run::{Result, cargo, command, run, target},
     setup,
@@ -19,6 +20,8 @@ pub(crate) enum What {
     Stages,
     /// Memory and CPU time of 9,000 idle connections
     Idle,
+    /// Frame events through the agent's unix socket, beside the agent that Sentinel came with
+    Agent,
 }
 
 pub(crate) fn bench(what: What) -> Result {
@@ -33,6 +36,7 @@ pub(crate) fn bench(what: What) -> Result {
             let inspector = target().join("release/websocket-inspector");
             run(loadtest().arg("compare").arg("--inspector").arg(inspector))
         }
+        What::Agent => bench_agent::bench(),
         What::Idle => {
             setup::for_build()?;
             build()?;
