@@ -100,7 +100,7 @@ pub fn agent(options: &AgentOptions) -> Result<AgentReport, Error> {
     let mut latency_ns = histogram()?;
     let before = CpuSample::take(&options.pids)?;
     let seconds = drive(&poller, &mut links, options.duration, &mut latency_ns)?;
-    let cpu = CpuSample::take(&options.pids)?.since(&before);
+    let cpu: Duration = before.elapsed()?.iter().map(|each| each.used).sum();
     let events = latency_ns.len();
     let us = |quantile| latency_ns.value_at_quantile(quantile) as f64 / 1000.0;
     Ok(AgentReport {
@@ -134,7 +134,11 @@ fn drive(
         if let [link] = &mut *links {
             // Without a poller between, as a proxy's own runtime can't: the latency is the agent's.
             link.await_answer(latency_ns)?;
-            if started.elapsed() < duration { link.ask()? } else { waiting -= 1 }
+            if started.elapsed() < duration {
+                link.ask()?
+            } else {
+                waiting -= 1
+            }
             continue;
         }
         poller.wait(&mut ready, Some(SILENCE_MAX)).map_err(Link::failed())?;
@@ -172,7 +176,7 @@ impl Link {
         // As a proxy makes them: 11 characters of base 58.
         let letters = b"123456789ABCDEFGHJKLMNPQRSTUVWXYZ";
         let letter = |at: u32| char::from(letters[(number / 33_usize.pow(at)) % 33]);
-        let id: String = (0..8).map(|at| letter(at % 3)).chain(unique(&options.socket)).collect();
+        let id: String = (0..8).map(|at| letter(at % 3)).chain(unique()).collect();
         let data = base64(&payload(options.size));
         let fields = format!(
             "{{\"client_ip\":\"203.0.113.5\",\"client_to_server\":true,\"correlation_id\":\"{id}\",\"data\":\"{data}\",\
@@ -263,7 +267,7 @@ impl Link {
 }
 
 /// Sessions outlive a run: another one must not go on with their ids.
-fn unique(_: &PathBuf) -> impl Iterator<Item = char> {
+fn unique() -> impl Iterator<Item = char> {
     let nanos = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     let mut rest = (nanos.as_micros() % 24_389) as u32;
     (0..3).map(move |_| {
@@ -306,7 +310,9 @@ mod tests {
 
     #[test]
     fn letters() {
-        for (bytes, text) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")] {
+        for (bytes, text) in
+            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")]
+        {
             assert_eq!(base64(bytes.as_bytes()), text);
         }
         assert_eq!(payload(64).len(), 64);

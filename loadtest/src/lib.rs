@@ -10,6 +10,7 @@
 //! # Ok::<(), wsi_loadtest::Error>(())
 //! ```
 
+mod agent;
 mod client;
 mod compare;
 mod cpu;
@@ -26,6 +27,7 @@ mod random;
 mod run;
 mod target;
 
+pub use agent::{AgentOptions, AgentReport, agent};
 pub use compare::{
     CompareOptions, CompareReport, CompressionOptions, CompressionReport, Depth, Held, Ratios, Relay, Round,
     Sized, compare, compression,

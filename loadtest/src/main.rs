@@ -4,8 +4,8 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use wsi_loadtest::{
-    CompareOptions, CompressionOptions, Echo, EchoOptions, Error, IdleOptions, PayloadKind, RunOptions,
-    compare, compression, idle, run,
+    AgentOptions, CompareOptions, CompressionOptions, Echo, EchoOptions, Error, IdleOptions, PayloadKind,
+    RunOptions, agent, compare, compression, idle, run,
 };
 
 /// Load for WebSocket relays.
@@ -23,6 +23,7 @@ enum Command {
     Idle(IdleArgs),
     Compare(CompareArgs),
     Compression(CompressionArgs),
+    Agent(AgentArgs),
 }
 
 /// Serve: send each message back, up to 16 MiB
@@ -155,6 +156,33 @@ struct CompressionArgs {
     json: bool,
 }
 
+/// Ask an agent about benign frames over its unix socket, as a Sentinel proxy does; check that it allows them
+#[derive(Args)]
+struct AgentArgs {
+    #[arg(long)]
+    socket: PathBuf,
+    /// The protocol's version
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=2))]
+    protocol: u8,
+    /// Connections, each with one event in flight; several allowed
+    #[arg(long, num_args = 1.., default_values_t = [1, 8])]
+    connections: Vec<usize>,
+    /// Bytes of a frame's payload; several allowed
+    #[arg(long, num_args = 1.., default_values_t = [64, 1024, 16_384, 262_144])]
+    size: Vec<usize>,
+    /// Measured time of each
+    #[arg(long, default_value = "2", value_parser = seconds)]
+    duration_s: Duration,
+    #[arg(long, default_value = "0.5", value_parser = seconds)]
+    warmup_s: Duration,
+    /// Processes whose CPU time is told, such as the agent's
+    #[arg(long, num_args = 1..)]
+    pid: Vec<u32>,
+    /// Print JSON, a line for each
+    #[arg(long)]
+    json: bool,
+}
+
 #[derive(Clone, Copy, ValueEnum)]
 enum Payload {
     Json,
@@ -170,6 +198,7 @@ fn main() -> ExitCode {
         Command::Idle(args) => hold(args),
         Command::Compare(args) => race(args),
         Command::Compression(args) => compress(args),
+        Command::Agent(args) => ask(&args),
     };
     match outcome {
         Ok(code) => code,
@@ -222,6 +251,24 @@ fn hold(args: IdleArgs) -> Result<ExitCode, Error> {
         print!("{report}")
     }
     Ok(if report.alive == report.connections { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn ask(args: &AgentArgs) -> Result<ExitCode, Error> {
+    for &connections in &args.connections {
+        for &size in &args.size {
+            let report = agent(&AgentOptions {
+                socket: args.socket.clone(),
+                version: args.protocol,
+                connections,
+                size,
+                warmup: args.warmup_s,
+                duration: args.duration_s,
+                pids: args.pid.clone(),
+            })?;
+            if args.json { println!("{}", report.to_json()) } else { print!("{report}") }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn race(args: CompareArgs) -> Result<ExitCode, Error> {

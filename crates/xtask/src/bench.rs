@@ -6,6 +6,7 @@ use clap::ValueEnum;
 
 use crate::{
     background::{Ended, free_address, wait_for},
+    bench_agent,
     demo::build_release,
     run::{Result, cargo, command, run, target},
     setup,
@@ -21,6 +22,8 @@ pub(crate) enum What {
     Idle,
     /// CPU time and memory with permessage-deflate terminated, beside it stripped
     Compression,
+    /// Frame events through the agent's unix socket, beside the agent that Sentinel came with
+    Agent,
 }
 
 pub(crate) fn bench(what: What) -> Result {
@@ -41,6 +44,7 @@ pub(crate) fn bench(what: What) -> Result {
             let inspector = target().join("release/websocket-inspector");
             run(loadtest().arg("compression").arg("--inspector").arg(inspector))
         }
+        What::Agent => bench_agent::bench(),
         What::Idle => {
             setup::for_build()?;
             build()?;

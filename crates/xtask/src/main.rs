@@ -2,6 +2,7 @@
 
 mod background;
 mod bench;
+mod bench_agent;
 mod conformance;
 mod demo;
 mod fuzz;
@@ -53,7 +54,7 @@ enum Command {
     Conformance(conformance::Options),
     /// Run a real Zentinel with the configurations of config/sentinel, and compare what happens with what is expected
     Interop(interop::Options),
-    /// Measure: `relay` beside HAProxy, `stages` of the pipeline, `idle` connections, `compression`
+    /// Measure: `relay` beside HAProxy, `stages` of the pipeline, `idle` connections, `compression`, an `agent` beside another
     Bench {
         #[arg(value_enum, default_value_t = bench::What::Relay)]
         what: bench::What,

@@ -129,7 +129,7 @@ fn compose_piece(piece: &[u8], out: &mut Vec<u8>) {
         for character in short.chars().filter(|it| !is_ignorable(*it)).nfkc() {
             out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
         }
-        out.extend_from_slice(part[short.len()..].as_bytes());
+        out.extend_from_slice(&part.as_bytes()[short.len()..]);
     }
 }
 
