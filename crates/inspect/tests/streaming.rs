@@ -52,7 +52,7 @@ fn no_byte_of_a_match_leaves_in_parts() {
             frame(direction, true, Opcode::Text, format!("{payload}{}", "y".repeat(300_000)).as_bytes());
         wire.read_in_pieces(direction, &bytes, &[65_536]);
         assert_eq!(wire.rules(), ["content-filter-1/block-patterns-2"]);
-        assert!(wire.left(direction) > 200_000, "it left in parts");
+        assert!(wire.left(direction) > 190_000, "it left in parts");
         assert!(wire.left(direction) <= 300_000 + cut, "{cut}: a byte of the match has left");
     }
 }
@@ -69,7 +69,7 @@ fn disguises_are_seen_through_in_parts() {
             let bytes = frame(direction, true, Opcode::Text, payload.as_bytes());
             wire.read_in_pieces(direction, &bytes, &[65_536]);
             assert_eq!(wire.rules(), ["content-filter-1/block-patterns-1"], "{token}");
-            assert!(wire.left(direction) > 200_000, "it left in parts");
+            assert!(wire.left(direction) > 190_000, "it left in parts");
             assert!(wire.left(direction) <= start.len() - cut, "{token}: a byte of the match has left");
         }
     }
