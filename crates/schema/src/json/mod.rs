@@ -21,7 +21,7 @@ mod duplicate;
 pub(crate) mod equality;
 mod index;
 mod integer;
-mod node;
+pub(crate) mod node;
 pub(crate) mod number;
 pub(crate) mod retrieve;
 pub(crate) mod schema;

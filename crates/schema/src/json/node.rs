@@ -45,7 +45,7 @@ pub(super) struct SonicNode<'a> {
 }
 
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Kind<'a> {
+pub(crate) enum Kind<'a> {
     Null,
     Boolean(bool),
     Number(Number),
@@ -65,7 +65,7 @@ impl<'a> SonicNode<'a> {
 
 impl<'a> Kind<'a> {
     #[inline]
-    pub(super) fn of(value: &'a Value) -> Self {
+    pub(crate) fn of(value: &'a Value) -> Self {
         // The most frequent kind first: `as_ref` takes several times as long to tell it.
         if let Some(string) = value.as_str() {
             return Self::String(string);

@@ -96,7 +96,7 @@ impl<'a> Builder<'a> {
 }
 
 /// The members of an object from what is inside it: a name, and the value with all that it contains.
-pub(super) fn members<'t, 'a>(
+pub(crate) fn members<'t, 'a>(
     mut inside: &'t [Value<'a>],
 ) -> impl Iterator<Item = (Value<'a>, &'t [Value<'a>])> {
     std::iter::from_fn(move || {

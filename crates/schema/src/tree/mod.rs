@@ -9,7 +9,7 @@ mod node;
 mod schema;
 mod value;
 
-pub(crate) use build::Builder;
+pub(crate) use build::{Builder, members};
 pub use schema::Schema;
 pub(crate) use value::Value;
 
@@ -22,6 +22,12 @@ pub struct Tree<'a> {
     /// The root, and behind each value those inside it; in an object a name stands before each member.
     values: Vec<Value<'a>>,
     index: Option<Index<'a>>,
+}
+
+impl<'a> Tree<'a> {
+    pub(crate) fn values(&self) -> &[Value<'a>] {
+        &self.values
+    }
 }
 
 #[cfg(test)]
