@@ -8,18 +8,21 @@ pub enum Condition {
     OverBudget,
     /// It is encoded more times over than `max-normalize-depth`, or its decoded forms are too large.
     OverDepth,
-    /// Hyperscan failed.
-    ScanFailed,
+    /// There is no working memory to match patterns with.
+    ScratchExhausted,
+    /// A binary message whose texts the patterns want can't be decoded, and its validation lets it pass all the same.
+    Undecodable,
 }
 
 impl Condition {
-    pub const ALL: [Self; 3] = [Self::OverBudget, Self::OverDepth, Self::ScanFailed];
+    pub const ALL: [Self; 4] = [Self::OverBudget, Self::OverDepth, Self::ScratchExhausted, Self::Undecodable];
 
     pub const fn name(self) -> &'static str {
         match self {
             Self::OverBudget => "over-budget",
             Self::OverDepth => "over-depth",
-            Self::ScanFailed => "scan-failed",
+            Self::ScratchExhausted => "scratch-exhausted",
+            Self::Undecodable => "undecodable",
         }
     }
 }

@@ -74,7 +74,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Loses the scratch space: until [`Worker::adopt`], every scan fails ([`Condition::ScanFailed`](crate::Condition)). There is no
+    /// Loses the scratch space: until [`Worker::adopt`], every scan fails ([`Condition::ScratchExhausted`](crate::Condition)). There is no
     /// other way to see what a session makes of that.
     pub fn lose_scratch(&mut self) {
         self.scratch = Scratch::default();

@@ -384,3 +384,31 @@ proptest! {
         prop_assert_eq!(whole.rules(), pieces.rules());
     }
 }
+
+#[test]
+fn what_patterns_want_decoded_and_cannot_be_is_not_inspected() {
+    let folder = tempfile::tempdir().unwrap();
+    let schema_path = folder.path().join("any.json");
+    std::fs::write(&schema_path, "{}").unwrap();
+    let validation = Validation {
+        name: "validation-1".into(),
+        schema_type: SchemaType::MessagePack,
+        schema_path,
+        directions: Directions::Both,
+        messages: MessageTypes::Binary,
+        action: Action::Alert,
+    };
+    for (failure_mode, passes) in [(FailureMode::Open, true), (FailureMode::Closed, false)] {
+        let policy = Policy { failure_mode, validations: vec![validation.clone()], ..filtering(CLOSE_1008) };
+        let mut wire = Wire::new(&policy);
+        let direction = Direction::ToServer;
+        wire.read(direction, &frame(direction, true, Opcode::Binary, b"\xa2ok"));
+        assert_eq!(wire.rules(), [""; 0]);
+        // A text of five bytes of which four come.
+        wire.read(direction, &frame(direction, true, Opcode::Binary, b"\xa5what"));
+        assert_eq!(wire.rules(), ["could-not-inspect/undecodable"]);
+        let last = wire.arrived(direction).pop();
+        assert_eq!(last == Some(Got::Close(Some(1011))), !passes, "{last:?}");
+        assert_eq!(wire.session.is_over(), !passes);
+    }
+}

@@ -4,10 +4,14 @@
 use wsi_inspect::{Condition, Outcome};
 use wsi_policy::{Action, CloseCode, ContentFilter, Direction, FailureMode, Mode, Policy, Rate};
 
+use wsi_ws::Opcode;
+
 use crate::{
     peer::{Frame, PING_BETWEEN, Written},
     receiver::Got,
-    scenario::{DEEP, FRAGMENTS_MAX, HELD_SIZE_MAX, MESSAGE_SIZE_MAX, Sent, TOKEN, TOKEN_ESCAPED},
+    scenario::{
+        DEEP, FRAGMENTS_MAX, HELD_SIZE_MAX, MESSAGE_SIZE_MAX, Sent, TOKEN, TOKEN_ESCAPED, UNDECODABLE,
+    },
     told::Verdict,
 };
 
@@ -187,7 +191,7 @@ impl<'a> Course<'a> {
             Sent::Control { opcode, payload } => self.control(opcode.bits(), payload, moment),
             Sent::Close { code, reason } => {
                 // It can't be withheld: what would be dropped closes.
-                let passes = reason.is_empty() || self.scan(reason.as_bytes(), true, moment);
+                let passes = reason.is_empty() || self.scan(frame.opcode, reason.as_bytes(), moment);
                 if passes {
                     self.end = Some(End::Passed(*code));
                 }
@@ -199,7 +203,7 @@ impl<'a> Course<'a> {
         if !self.control.take(1, moment.now_ns) {
             return self.fault("limits/control-frames-per-second", 1008);
         }
-        if payload.is_empty() || self.scan(payload, false, moment) {
+        if payload.is_empty() || self.scan(opcode, payload, moment) {
             self.arrives.push(Got::Control { opcode, payload: payload.to_vec() });
         }
     }
@@ -210,7 +214,7 @@ impl<'a> Course<'a> {
             // Only detect mode holds it.
             self.tell("content-filter-1/max-message-size", close(1009), Mode::Detect);
         }
-        let passes = self.rate(payload.len(), moment.now_ns) && self.scan(payload, false, moment);
+        let passes = self.rate(payload.len(), moment.now_ns) && self.scan(opcode, payload, moment);
         if passes {
             self.arrives.push(Got::Message { opcode, payload: payload.to_vec() });
         }
@@ -227,15 +231,17 @@ impl<'a> Course<'a> {
     }
 
     /// Content and budget; whether the message passes.
-    fn scan(&mut self, payload: &[u8], is_close: bool, moment: Moment) -> bool {
+    fn scan(&mut self, opcode: u8, payload: &[u8], moment: Moment) -> bool {
         let mut alert = false;
         if let Some(filter) = self.filter {
-            if moment.condition == Some(Condition::ScanFailed) {
-                return self.could_not_inspect("could-not-inspect/scan-failed");
+            if moment.condition == Some(Condition::ScratchExhausted) {
+                return self.could_not_inspect("could-not-inspect/scratch-exhausted");
             }
             if contains(payload, TOKEN) || contains(payload, TOKEN_ESCAPED) {
                 let action = match filter.action {
-                    Action::Drop if is_close => Action::Close(CloseCode::POLICY_VIOLATION),
+                    Action::Drop if opcode == Opcode::Close.bits() => {
+                        Action::Close(CloseCode::POLICY_VIOLATION)
+                    }
                     action => action,
                 };
                 alert = action == Action::Alert;
@@ -249,6 +255,14 @@ impl<'a> Course<'a> {
         // Patterns come before the budget: what they stop is stopped.
         if payload.len() > BUDGET_SIZE_MIN && moment.condition == Some(Condition::OverBudget) {
             return self.could_not_inspect("could-not-inspect/over-budget");
+        }
+        let is_validated = opcode == Opcode::Binary.bits() && !self.policy.validations.is_empty();
+        if is_validated && payload.first() == Some(&UNDECODABLE) {
+            // Where no pattern wants what is in it, it only breaks a schema.
+            return match self.filter {
+                Some(_) => self.could_not_inspect("could-not-inspect/undecodable"),
+                None => self.carry_out("validation-1", Action::Alert),
+            };
         }
         !alert || self.carry_out("content-filter-1/block-patterns-1", Action::Alert)
     }

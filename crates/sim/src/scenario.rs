@@ -2,8 +2,8 @@
 
 use wsi_inspect::Legs;
 use wsi_policy::{
-    Action, CloseCode, ContentFilter, Direction, Directions, EventKind, FailureMode, Limits, Mode, Normalize,
-    Pattern, Policy, Rate, RateLimit,
+    Action, CloseCode, ContentFilter, Direction, Directions, EventKind, FailureMode, Limits, MessageTypes,
+    Mode, Normalize, Pattern, Policy, Rate, RateLimit, SchemaType, Validation,
 };
 use wsi_ws::{
     Opcode, Role,
@@ -18,6 +18,8 @@ pub const TOKEN: &[u8] = b"<<ATTACK>>";
 pub const TOKEN_ESCAPED: &[u8] = br"\u003c\u003cATTACK>>";
 /// More times over encoded than [`Limits::NORMALIZE_DEPTH_MAX_DEFAULT`].
 pub const DEEP: &[u8] = b"%25252525252541";
+/// No MessagePack begins with it.
+pub const UNDECODABLE: u8 = 0xc1;
 /// The filter's limit; above 4 KiB, so that the budget of large messages plays too.
 pub const MESSAGE_SIZE_MAX: usize = 6_000;
 /// What may be held where the filter does not say less.
@@ -71,7 +73,8 @@ impl Scenario {
         let policy = policy(&mut random);
         let legs = Legs { client: agreement(&mut random), server: agreement(&mut random) };
         let (is_unsteady, is_slow) = (random.one_in(2), random.one_in(3));
-        let sends = Direction::BOTH.map(|direction| script(direction, &legs, &mut random));
+        let packs = !policy.validations.is_empty();
+        let sends = Direction::BOTH.map(|direction| script(direction, &legs, packs, &mut random));
         Self { policy, legs, is_unsteady, is_slow, sends }
     }
 }
@@ -104,7 +107,20 @@ fn policy(random: &mut Random) -> Policy {
         },
         content_filters: vec![filter],
         rate_limits: rate_limit(random).into_iter().collect(),
+        validations: if random.one_in(3) { vec![validation()] } else { Vec::new() },
         ..Policy::default()
+    }
+}
+
+/// One that asks for nothing and only alerts: what it adds is that binary messages are decoded.
+fn validation() -> Validation {
+    Validation {
+        name: "validation-1".into(),
+        schema_type: SchemaType::MessagePack,
+        schema_path: concat!(env!("CARGO_MANIFEST_DIR"), "/schemas/anything.json").into(),
+        directions: Directions::Both,
+        messages: MessageTypes::Binary,
+        action: Action::Alert,
     }
 }
 
@@ -151,14 +167,15 @@ pub fn flow_to(legs: &Legs, direction: Direction) -> Option<Flow> {
     }
 }
 
-fn script(direction: Direction, legs: &Legs, random: &mut Random) -> Vec<Sent> {
+/// `packs`: binary messages are MessagePack, or are meant to be.
+fn script(direction: Direction, legs: &Legs, packs: bool, random: &mut Random) -> Vec<Sent> {
     let compresses = flow_from(legs, direction).is_some();
     let mut script: Vec<_> = if random.one_in(30) {
         // What adds up over many messages shows only then.
         let size = random.pick(&[200, 1_000, 5_000]);
-        (0..100).map(|_| noise(size, compresses, random)).collect()
+        (0..100).map(|_| noise(size, compresses, packs, random)).collect()
     } else {
-        (0..random.below(14)).map(|_| item(compresses, random)).collect()
+        (0..random.below(14)).map(|_| item(compresses, packs, random)).collect()
     };
     if random.one_in(6) {
         script.push(fault::fault(direction, compresses, random));
@@ -170,12 +187,25 @@ fn script(direction: Direction, legs: &Legs, random: &mut Random) -> Vec<Sent> {
 }
 
 /// A message that no compressor makes smaller.
-fn noise(size: usize, is_compressed: bool, random: &mut Random) -> Sent {
-    let payload = random.bytes(size);
+fn noise(size: usize, is_compressed: bool, packs: bool, random: &mut Random) -> Sent {
+    let mut payload = random.bytes(size);
+    if packs {
+        pack(&mut payload, random);
+    }
     Sent::Message { opcode: Opcode::Binary, payload, fragments: 1, ping_between: false, is_compressed }
 }
 
-fn item(compresses: bool, random: &mut Random) -> Sent {
+/// Makes it binary data of MessagePack, or none at all.
+fn pack(payload: &mut Vec<u8>, random: &mut Random) {
+    if random.one_in(4) {
+        payload.insert(0, UNDECODABLE);
+        return;
+    }
+    let size = (payload.len() as u32).to_be_bytes();
+    payload.splice(0..0, [0xc6].into_iter().chain(size));
+}
+
+fn item(compresses: bool, packs: bool, random: &mut Random) -> Sent {
     if random.one_in(5) {
         let opcode = random.pick(&[Opcode::Ping, Opcode::Pong]);
         let mut payload = text(random, 100);
@@ -193,6 +223,9 @@ fn item(compresses: bool, random: &mut Random) -> Sent {
         let at = (0..=at).rev().find(|at| !is_text || is_boundary(&payload, *at)).unwrap_or(0);
         let token = random.pick(&[TOKEN, TOKEN, TOKEN_ESCAPED, TOKEN_ESCAPED, DEEP, DEEP]);
         payload.splice(at..at, token.iter().copied());
+    }
+    if packs && !is_text {
+        pack(&mut payload, random);
     }
     let fragments = 1 + random.pick(&[0, 0, 0, 1, 2, 10, 20]);
     let is_compressed = random.one_in(2) && compresses;

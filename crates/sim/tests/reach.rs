@@ -8,7 +8,7 @@ use wsi_policy::{Action, Direction, FailureMode, Mode};
 use wsi_sim::world;
 
 /// Of a fixed beginning, so that it does not depend on luck.
-const SEEDS: u64 = 1_500;
+const SEEDS: u64 = 4_000;
 
 #[test]
 fn every_condition_and_every_end_is_reached() {

@@ -146,6 +146,10 @@ fn run_stages(
     budget.check(worker)?;
     if let Some(decoded) = &decoded {
         go_on(stage::schema::check(plan, opcode, decoded), worker)?;
+        // Its texts were not matched each apart: what stands before one may have hidden it.
+        if plan.scan.is_some() && decoded.is_incomplete() {
+            return Err(Stop::CouldNotInspect(Condition::Undecodable));
+        }
     }
     Ok(alert)
 }

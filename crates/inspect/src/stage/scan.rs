@@ -113,8 +113,9 @@ impl StreamScan {
     }
 }
 
+/// Hyperscan fails only for want of memory.
 fn scan_failed(_: ScanError) -> Stop {
-    Stop::CouldNotInspect(Condition::ScanFailed)
+    Stop::CouldNotInspect(Condition::ScratchExhausted)
 }
 
 /// A final hit ends it.

@@ -99,6 +99,12 @@ impl<'a> Decoded<'a> {
         &self.texts
     }
 
+    /// Whether a binary message could not be decoded to its end, so that [`Decoded::texts`] lacks some.
+    pub fn is_incomplete(&self) -> bool {
+        self.msgpack.as_ref().is_some_and(Result::is_err)
+            || self.protobuf.iter().any(|(_, read)| read.is_err())
+    }
+
     /// Gives the memory of the texts back.
     pub fn drop_texts(&mut self, worker: &mut Worker) {
         worker.recycle(std::mem::take(&mut self.texts));
