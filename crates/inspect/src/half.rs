@@ -1,5 +1,7 @@
 //! One direction of a session: what one endpoint sends.
 
+use std::sync::Arc;
+
 use wsi_policy::Direction;
 use wsi_ratelimit::Bucket;
 use wsi_ws::{Assembler, Decoder, Role, deflate::Flow};
@@ -10,6 +12,8 @@ use crate::{engine::Engine, pipeline::Stream, recompress::Recompressor, stage, t
 #[derive(Debug)]
 pub(crate) struct Half {
     pub direction: Direction,
+    /// Of the message that is open, or comes next.
+    pub engine: Arc<Engine>,
     pub decoder: Decoder,
     pub assembler: Assembler,
     pub buckets: Box<[Bucket]>,
@@ -43,7 +47,7 @@ impl Half {
         direction: Direction,
         from: Option<Flow>,
         to: Option<Flow>,
-        engine: &Engine,
+        engine: &Arc<Engine>,
         now_ns: u64,
     ) -> Self {
         let sender = match direction {
@@ -52,6 +56,7 @@ impl Half {
         };
         Self {
             direction,
+            engine: Arc::clone(engine),
             decoder: from.map_or_else(|| Decoder::new(sender), |_| Decoder::with_deflate(sender)),
             assembler: from.map_or_else(Assembler::default, Assembler::with_deflate),
             stream: None,
@@ -62,6 +67,21 @@ impl Half {
             is_closed: false,
             message_began_ns: None,
         }
+    }
+
+    /// Goes on under `engine` if no message is open.
+    pub fn adopt(&mut self, engine: &Arc<Engine>, now_ns: u64) {
+        if self.assembler.is_open() || !self.decoder.is_between_frames() {
+            return;
+        }
+        let (before, after) = (self.engine.plan(self.direction), engine.plan(self.direction));
+        if !stage::rate::are_alike(before, after) {
+            self.buckets = stage::rate::buckets(after, now_ns);
+        }
+        if self.engine.control_rate != engine.control_rate {
+            self.control = Bucket::full(&engine.control_rate, now_ns);
+        }
+        self.engine = Arc::clone(engine);
     }
 
     /// What comes may be compressed.

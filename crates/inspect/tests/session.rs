@@ -3,8 +3,10 @@
 
 mod wire;
 
+use std::sync::Arc;
+
 use proptest::prelude::*;
-use wsi_inspect::{Initiator, Role};
+use wsi_inspect::{Engine, Initiator, Role};
 use wsi_policy::{
     Action, Direction, Directions, FailureMode, Limits, MessageTypes, Mode, Normalize, Policy, Rate,
     RateLimit, SchemaType, Validation,
@@ -410,5 +412,42 @@ fn what_patterns_want_decoded_and_cannot_be_is_not_inspected() {
         let last = wire.arrived(direction).pop();
         assert_eq!(last == Some(Got::Close(Some(1011))), !passes, "{last:?}");
         assert_eq!(wire.session.is_over(), !passes);
+    }
+}
+
+#[test]
+fn another_policy_holds_from_the_next_message_on() {
+    let direction = Direction::ToServer;
+    let before = Engine::compile(&filtering(CLOSE_1008), 0).unwrap();
+    let lenient = Engine::compile_over(&policy(), &before).unwrap();
+    let strict = Arc::new(Engine::compile_over(&filtering(CLOSE_1008), &lenient).unwrap());
+
+    let mut wire = Wire::new(&policy());
+    wire.read(direction, &message(direction, "exec(1)"));
+    wire.read(direction, &frame(direction, false, Opcode::Text, b"ex"));
+    wire.adopt(&strict);
+    // Its first part came under the earlier policy, and so the whole message.
+    wire.read(direction, &frame(direction, true, Opcode::Continuation, b"ec(2)"));
+    // Nothing was open here.
+    wire.read(direction.reverse(), &message(direction.reverse(), "exec(3)"));
+    wire.read(direction, &message(direction, "exec(4)"));
+    assert_eq!(wire.arrived(direction), [text("exec(1)"), text("exec(2)"), Got::Close(Some(1008))]);
+    assert_eq!(wire.arrived(direction.reverse()), [Got::Close(Some(1008))]);
+    assert_eq!(wire.rules(), ["content-filter-1/block-patterns-1"]);
+}
+
+#[test]
+fn a_policy_that_changes_within_one_read_changes_between_messages() {
+    let direction = Direction::ToServer;
+    let strict = Arc::new(Engine::compile(&filtering(CLOSE_1008), 0).unwrap());
+    for cut in 1..30 {
+        let mut wire = Wire::new(&policy());
+        let sent = ["exec(1)", "exec(2)"].map(|payload| message(direction, payload)).concat();
+        let (first, rest) = sent.split_at(cut.min(sent.len()));
+        wire.read(direction, first);
+        wire.adopt(&strict);
+        wire.read(direction, rest);
+        let is_over = wire.session.is_over();
+        assert_eq!(is_over, cut <= sent.len() / 2, "cut at {cut} of {}", sent.len());
     }
 }

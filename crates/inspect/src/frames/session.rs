@@ -140,11 +140,9 @@ impl FrameSession {
             return;
         }
         for (half, direction) in self.halves.iter_mut().zip(Direction::BOTH) {
-            let rates = |engine: &Engine| -> Vec<_> {
-                engine.plan(direction).buckets.iter().map(|each| (each.rate, each.counts)).collect()
-            };
-            if rates(&self.engine) != rates(engine) {
-                half.buckets = stage::rate::buckets(engine.plan(direction), now_ns);
+            let (before, after) = (self.engine.plan(direction), engine.plan(direction));
+            if !stage::rate::are_alike(before, after) {
+                half.buckets = stage::rate::buckets(after, now_ns);
             }
             if self.engine.control_rate != engine.control_rate {
                 half.control = Bucket::full(&engine.control_rate, now_ns);

@@ -19,7 +19,7 @@ impl Session {
     pub fn memory_size(&self) -> u64 {
         let of_half = |half: &Half| {
             let stream =
-                half.stream.as_ref().map_or(0, |_| self.engine.plan(half.direction).stream_size_max());
+                half.stream.as_ref().map_or(0, |_| half.engine.plan(half.direction).stream_size_max());
             let recompressor = half.recompressor.as_ref().map_or(0, |each| each.memory_size());
             let ready = half.ready.as_ref().map_or(0, |frame| frame.memory_size());
             half.assembler.memory_size() + stream + recompressor + ready

@@ -66,7 +66,7 @@ impl Session {
         fault: ProtocolError,
         context: &mut Context<'_, S>,
     ) {
-        let plan = self.engine.plan(direction);
+        let plan = self.half(direction).engine.plan(direction);
         let rule = match (fault, plan.size) {
             (ProtocolError::MessageTooBig, Some((_, rule))) => rule,
             _ => RuleId::protocol(fault),

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     event::{Event, EventSink},
+    half::Half,
     pipeline::{self, Permit, Subject, Verdict},
     rules::Breach,
     stage::rate::Rated,
@@ -36,9 +37,9 @@ impl Session {
         input: &[u8],
         context: &mut Context<'_, S>,
     ) -> Judged {
-        let limits = self.engine.plan(direction).wire;
         let worker = &mut *context.worker;
         let half = &mut self.halves[direction.index()];
+        let limits = half.engine.plan(direction).wire;
         let assembled = match half.assembler.accept(&piece, input, &limits, &mut || worker.spare()) {
             Ok(assembled) => assembled,
             Err(fault) => {
@@ -142,10 +143,9 @@ impl Session {
         fragments: u32,
         context: &mut Context<'_, S>,
     ) -> Verdict {
-        let buckets = &mut self.halves[subject.direction.index()].buckets;
+        let Half { engine, buckets, .. } = &mut self.halves[subject.direction.index()];
         let mut rated = Rated { buckets, now_ns: context.now_ns };
-        let verdict =
-            pipeline::inspect_message(&self.engine, subject, &mut rated, context.worker, context.sink);
+        let verdict = pipeline::inspect_message(engine, subject, &mut rated, context.worker, context.sink);
         self.record_message(subject, fragments, &verdict, context);
         verdict
     }
@@ -181,9 +181,8 @@ impl Session {
             stats.control_frames[direction.index()] += 1;
         }
         // A close comes once.
-        if opcode != Opcode::Close
-            && !self.halves[direction.index()].control.take(&self.engine.control_rate, 1, context.now_ns)
-        {
+        let Half { engine, control, .. } = self.half(direction);
+        if opcode != Opcode::Close && !control.take(&engine.control_rate, 1, context.now_ns) {
             self.breach(direction, Breach::ControlRate, context);
             return Verdict::Drop;
         }
@@ -198,7 +197,12 @@ impl Session {
             _ => payload,
         };
         let subject = Subject::new(direction, opcode, content);
-        let verdict = pipeline::inspect_control(&self.engine, subject, context.worker, context.sink);
+        let verdict = pipeline::inspect_control(
+            &self.halves[direction.index()].engine,
+            subject,
+            context.worker,
+            context.sink,
+        );
         match (verdict, opcode) {
             // A close can't be withheld without leaving the other side hanging: its reason condemns the connection.
             (Verdict::Drop, Opcode::Close) => Verdict::Close(CloseCode::POLICY_VIOLATION),

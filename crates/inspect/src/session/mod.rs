@@ -116,6 +116,14 @@ impl Session {
         &self.engine
     }
 
+    /// Goes on under `engine`, which takes the place of the present one ([`Engine::compile_over`]): in each direction as soon as no
+    /// message is open there. Buckets keep what they hold unless their rates are others. What was agreed on about
+    /// compression stays.
+    pub fn adopt(&mut self, engine: &Arc<Engine>, now_ns: u64) {
+        self.engine = Arc::clone(engine);
+        self.halves.iter_mut().for_each(|half| half.adopt(engine, now_ns));
+    }
+
     /// Bytes held of messages that are not complete.
     pub fn buffered_size(&self) -> usize {
         self.halves.iter().map(|half| half.assembler.buffered_size()).sum()
@@ -152,7 +160,12 @@ impl Session {
             let frame_at = at;
             at += piece.consumed;
             frames += 1;
-            match self.handle_piece(direction, piece, &input[frame_at..], context) {
+            let judged = self.handle_piece(direction, piece, &input[frame_at..], context);
+            let half = &mut self.halves[direction.index()];
+            if !Arc::ptr_eq(&half.engine, &self.engine) {
+                half.adopt(&self.engine, context.now_ns);
+            }
+            match judged {
                 Judged::Nothing => {}
                 Judged::InPlace(permit, header, frame) => {
                     let header_size = frame.len() - header.payload_size as usize;

@@ -26,8 +26,8 @@ impl Session {
         direction: Direction,
         context: &mut Context<'_, S>,
     ) -> Judged {
-        let plan = self.engine.plan(direction);
         let half = &mut self.halves[direction.index()];
+        let plan = half.engine.plan(direction);
         let Some((opcode, held)) = half.assembler.open_message() else { return Judged::Nothing };
         if half.stream.is_none() && !plan.stream.takes(opcode, held.len()) {
             return Judged::Nothing;
@@ -35,7 +35,7 @@ impl Session {
         let state = half.stream.get_or_insert_default();
         let subject = Subject::new(direction, opcode, &held[state.inspected..]);
         let mut around = Surroundings {
-            engine: &self.engine,
+            engine: &half.engine,
             rated: Rated { buckets: &mut half.buckets, now_ns: context.now_ns },
             worker: context.worker,
             sink: context.sink,
@@ -69,7 +69,7 @@ impl Session {
         let half = &mut self.halves[direction.index()];
         let subject = Subject::new(direction, message.opcode, &message.payload()[state.inspected..]);
         let mut around = Surroundings {
-            engine: &self.engine,
+            engine: &half.engine,
             rated: Rated { buckets: &mut half.buckets, now_ns: context.now_ns },
             worker: context.worker,
             sink: context.sink,

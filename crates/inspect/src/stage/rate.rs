@@ -12,6 +12,12 @@ pub(crate) fn buckets(plan: &Plan, now_ns: u64) -> Box<[Bucket]> {
     plan.buckets.iter().map(|each| Bucket::full(&each.rate, now_ns)).collect()
 }
 
+/// Whether buckets of one plan can go on under the other.
+pub(crate) fn are_alike(before: &Plan, after: &Plan) -> bool {
+    let rates = |plan: &Plan| plan.buckets.iter().map(|each| (each.rate, each.counts)).collect::<Vec<_>>();
+    rates(before) == rates(after)
+}
+
 /// What is taken from the buckets: messages, and bytes of payload.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cost {

@@ -91,6 +91,13 @@ impl Wire {
         }
     }
 
+    /// Another policy takes the place of this one.
+    pub fn adopt(&mut self, engine: &Arc<Engine>) {
+        self.worker.adopt(engine).unwrap();
+        self.session.adopt(engine, self.now_ns);
+        self.told.engine = Some(Arc::clone(engine));
+    }
+
     pub fn time_passes(&mut self, now_ns: u64) {
         self.now_ns = now_ns;
         let mut context = Context { now_ns, worker: &mut self.worker, sink: &mut self.told };
