@@ -16,13 +16,14 @@ use std::{
 };
 
 use rustix::process::{Resource, getrlimit, setrlimit};
-use wsi_config::{Payload, Settings};
-use wsi_dataplane::{Dataplane, Drainer, Listener, Options, Server, ShardOptions, Upstream};
-use wsi_telemetry::{Exposition, Names, ShardCells, audit};
+use wsi_config::Payload;
+use wsi_dataplane::{Dataplane, Drainer, Options, ShardOptions};
+use wsi_telemetry::{Exposition, Names, Reloads, ShardCells, audit};
 
 use crate::{
     admin::{self, AdminServer, AdminState, Readiness, ReadinessCell},
     plan::Plan,
+    reload::Reload,
     report,
     signals::Signals,
     sockets,
@@ -34,6 +35,7 @@ pub(crate) struct Running {
     audit: Option<AuditThread>,
     readiness: Arc<ReadinessCell>,
     admin: Option<AdminServer>,
+    reload: Option<Reload>,
 }
 
 struct AuditThread {
@@ -57,17 +59,21 @@ pub(crate) fn run(path: &Path) -> Result<ExitCode, Box<dyn Error>> {
         eprintln!("warning: {warning}");
     }
     let block = report::startup(&plan);
-    let running = Running::start(plan)?;
+    let running = Running::start(plan, Some(path))?;
     eprint!("{block}");
     running.run_until_signal(signals)?;
     Ok(ExitCode::SUCCESS)
 }
 
 impl Running {
+    /// `path` is the file of the plan, which is read again at SIGHUP; `None`: there is none.
+    ///
     /// # Errors
     /// An address or a file that can't be opened, or a kernel that lacks what a shard needs.
-    pub fn start(plan: Plan) -> Result<Self, Box<dyn Error>> {
+    pub fn start(plan: Plan, path: Option<&Path>) -> Result<Self, Box<dyn Error>> {
         let names = Arc::new(names(&plan));
+        let reloads = Arc::new(Reloads::default());
+        let reload = path.map(|path| Reload::new(path.to_owned(), &plan, &names, &reloads));
         let admin = plan.settings.admin.as_ref().map(|admin| bind_admin(admin.bind)).transpose()?;
         let file = plan.settings.audit.as_ref().map(|audit| audit::open(&audit.path)).transpose()?;
 
@@ -83,7 +89,7 @@ impl Running {
         let writer = file.map(|file| audit_writer(receivers, &names, file));
         let counts = writer.as_ref().map(audit::Writer::counts).unwrap_or_default();
         let exposition =
-            Exposition::new(Arc::clone(&names), cells.clone(), counts, env!("CARGO_PKG_VERSION"));
+            Exposition::new(Arc::clone(&names), cells.clone(), counts, reloads, env!("CARGO_PKG_VERSION"));
 
         let dataplane = Dataplane::start(options(plan, &names, senders, cells))?;
         let readiness = Arc::new(ReadinessCell::default());
@@ -92,14 +98,24 @@ impl Running {
         let admin = admin.map(|listener| admin::start(listener, state)).transpose()?;
         let audit = writer.map(AuditThread::start).transpose()?;
         readiness.set(Readiness::Ready);
-        Ok(Self { dataplane, audit, readiness, admin })
+        Ok(Self { dataplane, audit, readiness, admin, reload })
     }
 
     /// # Errors
     /// A shard that broke.
-    pub fn run_until_signal(self, signals: Signals) -> io::Result<()> {
-        let readiness = Arc::clone(&self.readiness);
-        signals.drain_on(self.drainer(), move || readiness.set(Readiness::Draining))?;
+    pub fn run_until_signal(mut self, signals: Signals) -> io::Result<()> {
+        let (readiness, drainer) = (Arc::clone(&self.readiness), self.drainer());
+        let on_drain = move || {
+            readiness.set(Readiness::Draining);
+            drainer.drain();
+        };
+        let (mut reload, reloader) = (self.reload.take(), self.dataplane.reloader());
+        let on_reload = move || match reload.as_mut().map(|reload| reload.reload(&reloader)) {
+            Some(Ok(done)) => eprintln!("{done}"),
+            Some(Err(error)) => eprintln!("{error}\nnot reloaded: what held before still holds"),
+            None => eprintln!("there is no file to read again"),
+        };
+        signals.serve(on_reload, on_drain)?;
         self.join()
     }
 
@@ -149,10 +165,9 @@ fn bind_admin(address: std::net::SocketAddr) -> Result<TcpListener, Box<dyn Erro
 /// Listeners first, then sockets, which records call after their policy.
 fn names(plan: &Plan) -> Names {
     let listeners = plan.settings.listeners.iter().map(|listener| listener.name.clone());
-    let served = plan.agents.iter().zip(&plan.engines).enumerate().filter(|(_, (agent, _))| agent.is_some());
-    let sockets = served.clone().map(|(_, (_, engine))| engine.name().to_owned());
-    Names::new(listeners.chain(sockets).collect(), plan.engines.iter().map(|engine| &**engine))
-        .with_room(served.map(|(policy, _)| policy))
+    let served = plan.agents.iter().zip(&plan.engines).filter(|(agent, _)| agent.is_some());
+    let sockets = served.map(|(_, engine)| engine.name().to_owned());
+    Names::new(listeners.chain(sockets).collect(), plan.engines.iter().map(|engine| &**engine)).with_room()
 }
 
 fn options(
@@ -162,32 +177,13 @@ fn options(
     cells: Vec<Arc<ShardCells>>,
 ) -> Options {
     let agents = sockets::of(&mut plan, names);
-    let Settings { runtime, listeners, upstreams, .. } = plan.settings;
-    let shards = plan
-        .cpus
-        .into_iter()
-        .zip(senders)
-        .zip(cells)
-        .map(|((cpu, audit), cells)| ShardOptions { cpu, audit, cells })
-        .collect();
-    let upstream = |upstream: wsi_config::Upstream| Upstream {
-        servers: upstream
-            .servers
-            .into_iter()
-            .map(|server| Server { address: server.address, weight: server.weight })
-            .collect(),
-        connect_timeout: Duration::from_millis(upstream.connect_timeout_ms),
-    };
+    let revision = plan.revision();
+    let runtime = plan.settings.runtime;
+    let shards = plan.cpus.into_iter().zip(senders).zip(cells);
     Options {
-        shards,
+        shards: shards.map(|((cpu, audit), cells)| ShardOptions { cpu, audit, cells }).collect(),
+        revision,
         agents,
-        listeners: listeners
-            .into_iter()
-            .zip(plan.routes)
-            .map(|(listener, routes)| Listener { bind: listener.bind, routes })
-            .collect(),
-        upstreams: upstreams.into_iter().map(upstream).collect(),
-        engines: plan.engines,
         connections_max: runtime.connections_max,
         memory_max: plan.memory_max,
         drain_timeout: Duration::from_secs(runtime.drain_timeout_s),

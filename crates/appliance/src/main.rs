@@ -8,6 +8,7 @@ mod demo;
 mod doctor;
 mod memory;
 mod plan;
+mod reload;
 mod report;
 mod selftest;
 mod signals;

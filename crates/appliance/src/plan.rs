@@ -2,19 +2,22 @@
 
 use std::{
     error::Error,
-    path::{Path, PathBuf},
-    sync::Arc,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
-use wsi_config::{Configuration, Settings, Template, Warning};
+use wsi_config::{Configuration, Settings, Template, Warning, policy::Transport};
+use wsi_dataplane::{Listener, Revision, Server, Upstream};
 use wsi_inspect::Engine;
 
-use crate::memory;
+use crate::{memory, reload::Lineage};
 
 /// A configuration that was read and compiled: what is left is to start it.
 pub(crate) struct Plan {
     pub settings: Settings,
     pub engines: Vec<Arc<Engine>>,
+    pub lineages: Vec<Lineage>,
     /// By policy: where proxies reach it, and what they may add to it.
     pub agents: Vec<Option<Agent>>,
     pub warnings: Vec<Warning>,
@@ -27,10 +30,7 @@ pub(crate) struct Plan {
 
 /// A policy that is served at a unix socket.
 pub(crate) struct Agent {
-    pub path: PathBuf,
-    pub mode: u32,
-    pub sessions_max: usize,
-    pub age_max_s: Option<u64>,
+    pub transport: Transport,
     pub template: Template,
 }
 
@@ -49,32 +49,64 @@ impl Plan {
     /// # Errors
     /// The first rule that can't be compiled.
     pub fn of(configuration: Configuration) -> Result<Self, Box<dyn Error>> {
-        let Configuration { settings, ruleset, warnings, places, templates } = configuration;
-        let mut engines = Vec::new();
-        for (index, policy) in ruleset.policies.iter().enumerate() {
-            let engine = Engine::compile(policy, index).map_err(|error| {
-                let (policy, rule) = error.place();
-                places.mistake(policy, rule, error.to_string(), "correct it, or remove it")
-            })?;
-            engines.push(Arc::new(engine));
-        }
+        let engines = compile(&configuration, &[])?;
+        let Configuration { settings, ruleset, warnings, templates, .. } = configuration;
         let transports = ruleset.policies.into_iter().map(|policy| policy.transport);
         let agents = transports
             .zip(templates)
-            .map(|(transport, template)| {
-                let (transport, template) = (transport?, template?);
-                Some(Agent {
-                    path: transport.path,
-                    mode: transport.mode,
-                    sessions_max: transport.sessions_max,
-                    age_max_s: transport.age_max_s,
-                    template,
-                })
-            })
+            .map(|(transport, template)| Some(Agent { transport: transport?, template: template? }))
             .collect();
+        let lineages = engines.iter().map(|engine| Arc::new(Mutex::new(Arc::clone(engine)))).collect();
         let cpus = cpus(&settings.runtime.shards)?;
         let memory_max = memory::memory_max(settings.runtime.memory_max);
-        Ok(Self { settings, engines, agents, warnings, routes: ruleset.routes, cpus, memory_max })
+        Ok(Self { settings, engines, lineages, agents, warnings, routes: ruleset.routes, cpus, memory_max })
+    }
+
+    /// What shards begin with.
+    pub fn revision(&self) -> Revision {
+        let listeners = self.settings.listeners.iter().zip(&self.routes);
+        Revision {
+            number: 1,
+            listeners: listeners
+                .map(|(listener, routes)| Listener { bind: listener.bind, routes: routes.clone() })
+                .collect(),
+            upstreams: self.settings.upstreams.iter().map(upstream).collect(),
+            engines: self.engines.iter().map(Arc::clone).collect(),
+        }
+    }
+}
+
+/// Compiles the policies, in their order; one that is known by its name takes the place of that, and a new one comes last.
+///
+/// # Errors
+/// The first rule that can't be compiled.
+pub(crate) fn compile(
+    configuration: &Configuration,
+    known: &[Lineage],
+) -> Result<Vec<Arc<Engine>>, Box<dyn Error>> {
+    let latest = known.iter().map(|each| Arc::clone(&each.lock().unwrap_or_else(PoisonError::into_inner)));
+    let latest: Vec<_> = latest.collect();
+    let mut free = latest.len()..;
+    let mut engines = Vec::new();
+    for policy in &configuration.ruleset.policies {
+        let compiled = match latest.iter().find(|engine| engine.name() == policy.name) {
+            Some(earlier) => Engine::compile_over(policy, earlier),
+            None => Engine::compile(policy, free.next().unwrap_or(usize::MAX)),
+        };
+        let engine = compiled.map_err(|error| {
+            let (policy, rule) = error.place();
+            configuration.places.mistake(policy, rule, error.to_string(), "correct it, or remove it")
+        })?;
+        engines.push(Arc::new(engine));
+    }
+    Ok(engines)
+}
+
+pub(crate) fn upstream(upstream: &wsi_config::Upstream) -> Upstream {
+    let servers = upstream.servers.iter();
+    Upstream {
+        servers: servers.map(|server| Server { address: server.address, weight: server.weight }).collect(),
+        connect_timeout: Duration::from_millis(upstream.connect_timeout_ms),
     }
 }
 

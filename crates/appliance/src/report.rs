@@ -30,8 +30,9 @@ pub(crate) fn startup(plan: &Plan) -> String {
     }
     for (agent, engine) in plan.agents.iter().zip(&plan.engines) {
         if let Some(agent) = agent {
-            let sessions = agent.sessions_max;
-            let text = format!("{}: {}, {sessions} sessions at most", engine.name(), agent.path.display());
+            let sessions = agent.transport.sessions_max;
+            let text =
+                format!("{}: {}, {sessions} sessions at most", engine.name(), agent.transport.path.display());
             line(&mut out, "agent", &text);
         }
     }

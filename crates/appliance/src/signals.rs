@@ -3,7 +3,6 @@
 use std::{io, thread};
 
 use nix::sys::signal::{SigSet, Signal};
-use wsi_dataplane::Drainer;
 
 /// The signals that are waited for.
 #[derive(Clone, Copy, Debug)]
@@ -25,23 +24,26 @@ impl Signals {
         Ok(Self { set })
     }
 
-    /// Drains at the first SIGTERM or SIGINT, and ends the process at the second. `on_drain` runs before the drain.
+    /// Takes them on a thread of its own: SIGHUP reloads, the first SIGTERM or SIGINT drains, and the second ends the process. Once
+    /// it drains, nothing is reloaded.
     ///
     /// # Errors
     /// No thread could be started.
-    pub fn drain_on(self, drainer: Drainer, on_drain: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    pub fn serve(
+        self,
+        mut on_reload: impl FnMut() + Send + 'static,
+        on_drain: impl FnOnce() + Send + 'static,
+    ) -> io::Result<()> {
         thread::Builder::new().name("signals".into()).spawn(move || {
             let mut on_drain = Some(on_drain);
             loop {
                 match self.set.wait() {
-                    Ok(Signal::SIGHUP) => {
-                        eprintln!("SIGHUP: reload is not built yet; restart to read the configuration again");
-                    }
+                    Ok(Signal::SIGHUP) if on_drain.is_some() => on_reload(),
+                    Ok(Signal::SIGHUP) => {}
                     Ok(signal) => match on_drain.take() {
                         Some(on_drain) => {
                             eprintln!("{signal}: draining; once more ends at once");
                             on_drain();
-                            drainer.drain();
                         }
                         None => std::process::exit(1),
                     },

@@ -1,5 +1,7 @@
 //! One client, its server, and how far they have come with each other.
 
+use std::sync::Arc;
+
 use wsi_inspect::{Refusal, Role, Session, Upgrade};
 use wsi_telemetry::audit::Origin;
 
@@ -128,7 +130,10 @@ impl Connection {
                 self.watch_for_early_end(core);
                 self.read_response(core);
             }
-            Phase::Open(_) => self.relay(core),
+            Phase::Open(_) => {
+                self.renew(core);
+                self.relay(core);
+            }
             Phase::Closing { .. } => self.discard(core),
             Phase::Done => {}
         }
@@ -149,6 +154,17 @@ impl Connection {
             }
         }
         self.reschedule(core);
+    }
+
+    /// Goes by the policy that has taken the place of its own, if one has.
+    #[inline]
+    pub fn renew(&mut self, core: &mut Core) {
+        if let Phase::Open(session) = &mut self.phase
+            && let Some(engine) = core.engines.get(session.engine().index())
+            && !Arc::ptr_eq(engine, session.engine())
+        {
+            session.adopt(engine, core.now_ns);
+        }
     }
 
     /// The process ends.

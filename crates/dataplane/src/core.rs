@@ -27,6 +27,7 @@ pub(crate) struct Core {
     pub balancer: Balancer,
     pub stats: DataplaneStats,
     pub audit: Option<audit::Sender>,
+    pub revision: u32,
     pub listeners: Arc<[Listener]>,
     pub engines: Arc<[Arc<Engine>]>,
     /// Connections with more to do than one turn allowed.

@@ -14,6 +14,7 @@ mod memory;
 mod opening;
 mod options;
 mod relay;
+mod revision;
 mod ring;
 mod runtime;
 mod shard;
@@ -31,7 +32,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc,
-        mpsc::{self, Receiver},
+        mpsc::{self, Receiver, Sender},
     },
 };
 
@@ -40,11 +41,13 @@ pub use memory::MemoryBound;
 pub use wsi_policy::Route;
 
 pub use options::{AgentSocket, Configurator, Listener, Options, Server, ShardOptions, Upstream};
+pub use revision::{ReloadError, Reloader, Revision};
 
 use crate::{
     agent::{Agents, Compiler},
     budget::Budget,
     core::ConnectionCount,
+    revision::Handover,
     runtime::Core,
     shard::{Shard, Shared},
     wake::{Command, Wake},
@@ -63,6 +66,7 @@ pub fn probe() -> io::Result<bool> {
 pub struct Dataplane {
     cores: Vec<Core>,
     wakes: Vec<Wake>,
+    handovers: Vec<Sender<Handover>>,
     /// Told by each shard when it ends.
     done: Receiver<()>,
 }
@@ -91,9 +95,7 @@ impl Dataplane {
     /// An address that can't be bound, or a kernel that lacks what a shard needs.
     pub fn start(options: Options) -> Result<Self, StartError> {
         let shared = Shared {
-            listeners: options.listeners.into(),
-            upstreams: options.upstreams,
-            engines: options.engines.into(),
+            revision: options.revision,
             connections: ConnectionCount::new(options.connections_max),
             memory: Budget::new(options.memory_max),
             drain_timeout: options.drain_timeout,
@@ -106,6 +108,7 @@ impl Dataplane {
         let mut prepared = Vec::new();
         for (shard, each) in options.shards.into_iter().enumerate() {
             let sockets = shared
+                .revision
                 .listeners
                 .iter()
                 .map(|listener| {
@@ -118,19 +121,21 @@ impl Dataplane {
             prepared.push((each, sockets, agents, wake));
         }
         let (tell_done, done) = mpsc::channel();
-        let mut plane = Self { cores: Vec::new(), wakes: Vec::new(), done };
+        let mut plane = Self { cores: Vec::new(), wakes: Vec::new(), handovers: Vec::new(), done };
         for (shard, (each, sockets, agents, wake)) in prepared.into_iter().enumerate() {
             let (shared, cpu, theirs) = (shared.clone(), each.cpu, wake.clone());
             let number = u16::try_from(shard).unwrap_or(u16::MAX);
             let compiler = compiler.clone();
+            let (handover, handovers) = mpsc::channel();
             let make = move || {
-                let agents = Agents::new(agents, &shared.engines, compiler, theirs.clone());
-                Shard::new(number, each, shared, sockets, agents, theirs)
+                let agents = Agents::new(agents, &shared.revision.engines, compiler, theirs.clone());
+                Shard::new(number, each, shared, sockets, agents, theirs, handovers)
             };
             match Core::spawn(&format!("shard-{shard}"), cpu, tell_done.clone(), make) {
                 Ok(core) => {
                     plane.cores.push(core);
                     plane.wakes.push(wake);
+                    plane.handovers.push(handover);
                 }
                 Err(source) => {
                     plane.drainer().drain();
@@ -144,6 +149,11 @@ impl Dataplane {
     /// A handle that other threads end the data plane with.
     pub fn drainer(&self) -> Drainer {
         Drainer { wakes: self.wakes.clone().into() }
+    }
+
+    /// A handle that other threads hand revisions over with.
+    pub fn reloader(&self) -> Reloader {
+        Reloader::new(self.wakes.iter().cloned().zip(self.handovers.iter().cloned()))
     }
 
     /// Waits until all shards are done: after a drain, or when one ended for another reason, which ends the others too.

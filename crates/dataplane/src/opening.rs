@@ -57,7 +57,7 @@ impl Connection {
     /// Tries the next server.
     fn connect(&mut self, core: &mut Core) {
         let Phase::Connecting(connecting) = &mut self.phase else { return };
-        let timeout = core.balancer.upstream(connecting.attempt.upstream()).map(|each| each.connect_timeout);
+        let timeout = core.balancer.connect_timeout(connecting.attempt.upstream());
         while let Some((server_id, server)) = core.balancer.take(&mut connecting.attempt) {
             let Ok(stream) = upstream::connect(&server) else {
                 core.stats.upstream_failures += 1;

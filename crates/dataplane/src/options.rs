@@ -6,17 +6,16 @@ use wsi_inspect::Engine;
 use wsi_policy::Route;
 use wsi_telemetry::{ShardCells, audit};
 
-/// Everything that is fixed for the life of a [`Dataplane`](crate::Dataplane).
+use crate::revision::Revision;
+
+/// Everything for the life of a [`Dataplane`](crate::Dataplane).
 #[derive(Debug)]
 pub struct Options {
     /// One a shard.
     pub shards: Vec<ShardOptions>,
-    pub listeners: Vec<Listener>,
+    /// What they begin with.
+    pub revision: Revision,
     pub agents: Vec<AgentSocket>,
-    /// By [`wsi_policy::UpstreamId`].
-    pub upstreams: Vec<Upstream>,
-    /// By [`wsi_policy::PolicyId`].
-    pub engines: Vec<Arc<Engine>>,
     /// Connections of the whole process; beyond it an upgrade gets 503.
     pub connections_max: u64,
     /// Bytes that the connections of the whole process may hold of messages on their way; one that would hold more is closed with
@@ -51,7 +50,7 @@ pub struct Upstream {
     pub connect_timeout: Duration,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Server {
     pub address: SocketAddr,
     pub weight: NonZeroU32,
@@ -65,7 +64,7 @@ pub struct AgentSocket {
     pub mode: u32,
     /// Its number among the listeners, in records.
     pub listener: u16,
-    /// An index into [`Options::engines`].
+    /// An index into [`Revision::engines`].
     pub engine: usize,
     /// WebSockets that are known at once.
     pub sessions_max: usize,

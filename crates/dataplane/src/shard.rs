@@ -4,12 +4,12 @@ use std::{
     io,
     net::TcpStream,
     panic::{self, AssertUnwindSafe},
-    sync::Arc,
+    sync::{Arc, mpsc::Receiver},
     time::{Duration, Instant},
 };
 
 use socket2::Socket;
-use wsi_inspect::{Engine, Role, Worker};
+use wsi_inspect::{Role, Worker};
 use wsi_telemetry::{ShardCells, audit::Origin};
 
 use crate::{
@@ -18,7 +18,8 @@ use crate::{
     connection::Connection,
     core::{ConnectionCount, Core, SCRATCH_SIZE},
     leg::Leg,
-    options::{Listener, ShardOptions, Upstream},
+    options::ShardOptions,
+    revision::{Handover, Revision},
     ring::{Completion, Ring},
     table::Table,
     timer::{TICK_NS, Timers},
@@ -27,6 +28,8 @@ use crate::{
     wake::{Command, Wake},
 };
 
+/// Connections that are brought to another revision in one turn, beside those that act.
+const RENEWED_PER_TURN_MAX: usize = 256;
 /// How often counters are made visible to other threads.
 const PUBLISH_NS: u64 = 50_000_000;
 
@@ -46,6 +49,9 @@ pub(crate) struct Shard {
     next_connection: u64,
     completions: Vec<Completion>,
     due: Vec<Key>,
+    handovers: Receiver<Handover>,
+    /// Connections that were there when another revision came and may not have seen it yet.
+    outdated: Vec<Key>,
     /// Listeners whose accept has ended and is to be asked for again at the next tick.
     idle_listeners: Vec<u32>,
 }
@@ -58,9 +64,7 @@ struct Drain {
 /// What all shards of a data plane have in common.
 #[derive(Clone)]
 pub(crate) struct Shared {
-    pub listeners: Arc<[Listener]>,
-    pub upstreams: Vec<Upstream>,
-    pub engines: Arc<[Arc<Engine>]>,
+    pub revision: Revision,
     pub connections: ConnectionCount,
     pub memory: Budget,
     pub drain_timeout: Duration,
@@ -78,13 +82,15 @@ impl Shard {
         sockets: Vec<Socket>,
         mut agents: Agents,
         wake: Wake,
+        handovers: Receiver<Handover>,
     ) -> io::Result<Self> {
+        let Revision { number: revision, listeners, upstreams, engines } = shared.revision;
         let started = Instant::now();
         let clock = Box::new(move || elapsed_ns(started));
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(io::Error::other)?;
-        let worker = Worker::new(shared.engines.iter().map(|engine| &**engine), seed, clock)
-            .map_err(io::Error::other)?;
+        let worker =
+            Worker::new(engines.iter().map(|engine| &**engine), seed, clock).map_err(io::Error::other)?;
         let mut ring = Ring::new()?;
         for (listener, socket) in (0..).zip(&sockets) {
             ring.accept(socket, Token::Accept(listener))?;
@@ -99,11 +105,12 @@ impl Shard {
             scratch: vec![0; SCRATCH_SIZE],
             worker,
             timers: Timers::new(0),
-            balancer: Balancer::new(shared.upstreams),
+            balancer: Balancer::new(&upstreams),
             stats: Default::default(),
             audit: options.audit,
-            listeners: shared.listeners,
-            engines: shared.engines,
+            revision,
+            listeners,
+            engines,
             again: Vec::new(),
             connections: shared.connections,
             memory: Holdings::new(shared.memory),
@@ -122,6 +129,8 @@ impl Shard {
             next_connection: 0,
             completions: Vec::new(),
             due: Vec::new(),
+            handovers,
+            outdated: Vec::new(),
             idle_listeners: Vec::new(),
         })
     }
@@ -131,7 +140,7 @@ impl Shard {
     /// # Errors
     /// The ring is broken; nothing can be served any more.
     pub fn turn(&mut self) -> io::Result<()> {
-        let is_busy = !self.core.again.is_empty() || self.agents.is_busy();
+        let is_busy = !self.core.again.is_empty() || !self.outdated.is_empty() || self.agents.is_busy();
         let timeout = if is_busy { Duration::ZERO } else { Duration::from_nanos(TICK_NS) };
         // Proxies wait for answers with a deadline of their own, so it matters how long their events may have waited here.
         let busy_ns = if self.agents.is_empty() { 0 } else { elapsed_ns(self.started) - self.core.now_ns };
@@ -147,6 +156,7 @@ impl Shard {
         self.completions = completions;
         self.agents.go_on(&mut self.core);
         self.go_on();
+        self.renew();
         self.expire();
         self.core.memory.give_back();
         self.publish();
@@ -310,8 +320,39 @@ impl Shard {
             return;
         }
         self.agents.on_wake(&mut self.core);
+        while let Ok(handover) = self.handovers.try_recv() {
+            // Who asked may have lost patience.
+            let _ = handover.answer.send(self.adopt(handover.revision));
+        }
         if self.wake.command() == Command::Drain && self.drain.is_none() {
             self.begin_drain();
+        }
+    }
+
+    /// Goes by another revision from now on. New upgrades see it at once, and an open connection when it acts next.
+    fn adopt(&mut self, revision: Revision) -> Result<(), String> {
+        for engine in revision.engines.iter() {
+            if let Err(error) = self.core.worker.adopt(engine) {
+                // What was fitted before is lost with it, and without it nothing can be inspected.
+                for engine in self.core.engines.iter() {
+                    self.core.worker.adopt(engine).map_err(|error| error.to_string())?;
+                }
+                return Err(error.to_string());
+            }
+        }
+        self.core.balancer.adopt(&revision.upstreams);
+        self.core.revision = revision.number;
+        self.core.listeners = revision.listeners;
+        self.core.engines = revision.engines;
+        self.outdated = self.table.keys();
+        Ok(())
+    }
+
+    /// Connections that do not act keep what they go by alive: it is taken from some of them in each turn.
+    fn renew(&mut self) {
+        let rest = self.outdated.len().saturating_sub(RENEWED_PER_TURN_MAX);
+        for key in self.outdated.split_off(rest) {
+            self.with(key, |connection, core| connection.renew(core));
         }
     }
 

@@ -59,7 +59,7 @@ impl Worker {
         })
     }
 
-    /// Makes ready for an engine that takes the place of an earlier one of the same index.
+    /// Makes ready for an engine that takes the place of an earlier one of the same index, or is the next one.
     ///
     /// # Errors
     /// Hyperscan's, when scratch space can't be had.
@@ -67,9 +67,10 @@ impl Worker {
         for database in engine.plans.iter().filter_map(Plan::database) {
             self.scratch.fit(database)?;
         }
-        if let Some(stats) = self.stats.get_mut(engine.index) {
-            let rules = engine.rules.names().len().max(stats.verdicts.len());
-            stats.verdicts.resize(rules, [0; 2]);
+        let rules = engine.rules.names().len();
+        match self.stats.get_mut(engine.index) {
+            Some(stats) => stats.verdicts.resize(rules.max(stats.verdicts.len()), [0; 2]),
+            None => self.stats.push(Stats::new(rules)),
         }
         Ok(())
     }

@@ -81,7 +81,7 @@ impl ShardCells {
     pub fn new(names: &Names) -> Self {
         Self {
             dataplane: Default::default(),
-            policies: names.policies.iter().map(|policy| PolicyCells::new(policy.places())).collect(),
+            policies: names.places().map(PolicyCells::new).collect(),
             unrouted: PolicyCells::new(names.fixed_rules.len()),
         }
     }

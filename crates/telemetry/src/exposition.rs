@@ -6,7 +6,7 @@ use wsi_inspect::Stats;
 use wsi_policy::Direction;
 
 use crate::{
-    AgentStats, DataplaneStats, Names, ShardCells,
+    AgentStats, Counter, DataplaneStats, Names, ShardCells,
     audit::Counts,
     text::{Family, Kind},
 };
@@ -15,12 +15,20 @@ use crate::{
 /// as a rise. The rules that every policy has, and those of larger policies, show once they were broken.
 const ZERO_RULES_MAX: usize = 1_000;
 
+/// What has become of the configuration since the start.
+#[derive(Debug, Default)]
+pub struct Reloads {
+    pub revision: Counter,
+    pub failures: Counter,
+}
+
 /// Renders what the shards published and the audit thread counted.
 #[derive(Debug)]
 pub struct Exposition {
     names: Arc<Names>,
     shards: Vec<Arc<ShardCells>>,
     audit: Arc<Counts>,
+    reloads: Arc<Reloads>,
     version: &'static str,
 }
 
@@ -30,9 +38,10 @@ impl Exposition {
         names: Arc<Names>,
         shards: Vec<Arc<ShardCells>>,
         audit: Arc<Counts>,
+        reloads: Arc<Reloads>,
         version: &'static str,
     ) -> Self {
-        Self { names, shards, audit, version }
+        Self { names, shards, audit, reloads, version }
     }
 
     /// Text of the format 0.0.4 (`text/plain; version=0.0.4`). Every label comes from the configuration or from a closed
@@ -43,6 +52,7 @@ impl Exposition {
             .sample(&[("version", self.version)], 1);
         Family::new(&mut out, "wsi_shards", Kind::Gauge, "Cores that carry connections.")
             .sample(&[], self.shards.len() as u64);
+        self.write_reloads(&mut out);
         let dataplane = self.dataplane();
         write_connections(&mut out, &dataplane);
         write_traffic(&mut out, &dataplane);
@@ -68,7 +78,7 @@ impl Exposition {
             self.shards.iter().for_each(|shard| shard.add_policy_to(index, &mut stats));
             stats
         };
-        let policies = self.names.policies.iter().enumerate();
+        let policies = self.names.known_policies().enumerate();
         let policies = policies.map(|(i, policy)| PolicySum {
             name: &policy.name,
             rules: policy.known().collect(),
@@ -93,6 +103,14 @@ impl Exposition {
                 }
             }
         }
+    }
+
+    fn write_reloads(&self, out: &mut String) {
+        let help = "The configuration that holds: 1 is the one of the start, and each reload adds one.";
+        Family::new(out, "wsi_config_revision", Kind::Gauge, help).sample(&[], self.reloads.revision.value());
+        let help = "Reloads that changed nothing, because the configuration has mistakes or does not fit.";
+        Family::new(out, "wsi_reload_failures_total", Kind::Counter, help)
+            .sample(&[], self.reloads.failures.value());
     }
 
     fn write_audit(&self, out: &mut String, dataplane: &DataplaneStats) {

@@ -12,5 +12,5 @@ mod text;
 
 pub use cells::{AgentStats, DataplaneStats, ShardCells};
 pub use counter::Counter;
-pub use exposition::Exposition;
-pub use names::{Names, PolicyNames, TooManyRules};
+pub use exposition::{Exposition, Reloads};
+pub use names::{Names, NoRoom, PolicyNames};

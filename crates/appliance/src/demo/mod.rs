@@ -36,7 +36,7 @@ pub(crate) fn demo(once: bool) -> Result<ExitCode, Box<dyn Error>> {
     echo::start(backend)?;
     let block = report::startup(&plan);
     let admin = plan.settings.admin.as_ref().map(|admin| admin.bind);
-    let running = Running::start(plan)?;
+    let running = Running::start(plan, None)?;
     print!("{block}");
 
     println!(

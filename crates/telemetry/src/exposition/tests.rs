@@ -9,17 +9,16 @@ type Series = (String, Vec<(String, String)>);
 fn names() -> Names {
     let rules = ["fixed/a", "fixed/b", "own", "twice", "twice"].map(String::from).to_vec();
     let policy = |name: &str| PolicyNames { name: name.into(), rules: rules.clone(), ..Default::default() };
-    Names {
-        listeners: vec![],
-        policies: vec![policy("plain"), policy("od\"d\\\nname")],
-        fixed_rules: rules[..2].to_vec(),
-    }
+    let mut names = Names::new(vec![], []);
+    names.policies = vec![policy("plain"), policy("od\"d\\\nname")];
+    names.fixed_rules = rules[..2].to_vec();
+    names
 }
 
 fn exposition(shards: usize) -> Exposition {
     let names = Arc::new(names());
     let shards = (0..shards).map(|_| Arc::new(ShardCells::new(&names))).collect();
-    Exposition::new(names, shards, Arc::default(), "1.2.3")
+    Exposition::new(names, shards, Arc::default(), Arc::default(), "1.2.3")
 }
 
 fn key(name: &str, labels: &[(&str, &str)]) -> Series {
@@ -84,7 +83,7 @@ fn huge_policies_show_only_what_was_broken() {
     let shard = Arc::new(ShardCells::new(&names));
     let stats = Stats { verdicts: vec![[0, 0], [0, 0], [1, 0]], ..Stats::default() };
     shard.store(&[stats], &Stats::default(), &DataplaneStats::default());
-    let found = parse(&Exposition::new(names, vec![shard], Arc::default(), "").render());
+    let found = parse(&Exposition::new(names, vec![shard], Arc::default(), Arc::default(), "").render());
     let of_plain = |(name, labels): &Series| {
         name == "wsi_verdicts_total" && labels.contains(&("policy".into(), "plain".into()))
     };

@@ -1,0 +1,200 @@
+//! SIGHUP: the configuration is read again and takes the place of the present one, or changes nothing.
+
+use std::{
+    collections::HashMap,
+    error::Error,
+    fmt,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use wsi_config::{
+    Configuration, Settings,
+    policy::{PolicyId, Transport, UpstreamId},
+};
+use wsi_dataplane::{Listener, Reloader, Revision, Route, Upstream};
+use wsi_inspect::Engine;
+use wsi_telemetry::{Names, Reloads};
+
+use crate::plan::{self, Plan};
+
+/// The latest engine of a policy, whoever compiled it: what is compiled next is compiled over it, so that the numbers of its rules
+/// only grow, and records and counters of earlier configurations stay right.
+pub(crate) type Lineage = Arc<Mutex<Arc<Engine>>>;
+
+/// Reads the configuration again when it is asked to.
+pub(crate) struct Reload {
+    path: PathBuf,
+    /// Of the start: what can't change without a restart.
+    settings: Settings,
+    transports: HashMap<String, Option<Transport>>,
+    /// By policy, in the order of [`Engine::index`].
+    lineages: Vec<Lineage>,
+    upstreams: Vec<(String, Upstream)>,
+    revision: Revision,
+    names: Arc<Names>,
+    reloads: Arc<Reloads>,
+}
+
+/// What a reload has done.
+#[derive(Debug)]
+pub(crate) struct Reloaded {
+    pub revision: u32,
+    pub warnings: Vec<wsi_config::Warning>,
+    /// What is configured and holds only after a restart.
+    pub waits: Vec<String>,
+}
+
+impl Reload {
+    pub fn new(path: PathBuf, plan: &Plan, names: &Arc<Names>, reloads: &Arc<Reloads>) -> Self {
+        let transports = plan.engines.iter().zip(&plan.agents);
+        reloads.revision.set(1);
+        Self {
+            path,
+            settings: plan.settings.clone(),
+            transports: transports
+                .map(|(engine, agent)| {
+                    (engine.name().to_owned(), agent.as_ref().map(|agent| agent.transport.clone()))
+                })
+                .collect(),
+            lineages: plan.lineages.clone(),
+            upstreams: plan
+                .settings
+                .upstreams
+                .iter()
+                .map(|upstream| (upstream.name.clone(), plan::upstream(upstream)))
+                .collect(),
+            revision: plan.revision(),
+            names: Arc::clone(names),
+            reloads: Arc::clone(reloads),
+        }
+    }
+
+    /// Reads, compiles and installs. Connections go on: their next message is judged by the new configuration.
+    ///
+    /// # Errors
+    /// The mistakes of the file, or a shard that can't go by it; what holds is then what held before.
+    pub fn reload(&mut self, reloader: &Reloader) -> Result<Reloaded, Box<dyn Error>> {
+        let result = self.try_reload(reloader);
+        if result.is_err() {
+            self.reloads.failures.add(1);
+        }
+        result
+    }
+
+    fn try_reload(&mut self, reloader: &Reloader) -> Result<Reloaded, Box<dyn Error>> {
+        let configuration = wsi_config::load(&self.path)?;
+        let waits = self.waits(&configuration);
+        let engines = plan::compile(&configuration, &self.lineages)?;
+        for engine in &engines {
+            self.names.learn(engine)?;
+        }
+        let Configuration { settings, ruleset, warnings, .. } = configuration;
+        let upstream_ids = self.place_upstreams(&settings);
+        let mut by_index: Vec<_> = self.revision.engines.to_vec();
+        for engine in &engines {
+            match by_index.get_mut(engine.index()) {
+                Some(place) => *place = Arc::clone(engine),
+                None => by_index.push(Arc::clone(engine)),
+            }
+        }
+        let placed = |route: Route| Route {
+            upstream: upstream_ids.get(route.upstream.0).copied().unwrap_or(route.upstream),
+            policy: engines.get(route.policy.0).map_or(route.policy, |engine| PolicyId(engine.index())),
+            ..route
+        };
+        let mut routes: HashMap<_, _> =
+            settings.listeners.iter().map(|each| &each.name).zip(ruleset.routes).collect();
+        let listeners = self.settings.listeners.iter().zip(self.revision.listeners.iter());
+        let listeners = listeners.map(|(setting, listener)| match routes.remove(&setting.name) {
+            Some(routes) => Listener { routes: routes.into_iter().map(placed).collect(), ..listener.clone() },
+            None => listener.clone(),
+        });
+        let revision = Revision {
+            number: self.revision.number + 1,
+            listeners: listeners.collect(),
+            upstreams: self.upstreams.iter().map(|(_, upstream)| upstream.clone()).collect(),
+            engines: by_index.into(),
+        };
+        reloader.install(&revision)?;
+        self.keep(&engines);
+        self.revision = revision;
+        self.reloads.revision.set(self.revision.number.into());
+        Ok(Reloaded { revision: self.revision.number, warnings, waits })
+    }
+
+    fn keep(&mut self, engines: &[Arc<Engine>]) {
+        for engine in engines {
+            match self.lineages.get(engine.index()) {
+                Some(lineage) => {
+                    *lineage.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(engine);
+                }
+                None => self.lineages.push(Arc::new(Mutex::new(Arc::clone(engine)))),
+            }
+        }
+    }
+
+    /// Upstreams that are known keep their places.
+    fn place_upstreams(&mut self, settings: &Settings) -> Vec<UpstreamId> {
+        let place = |each: &wsi_config::Upstream| {
+            let upstream = plan::upstream(each);
+            let known = self.upstreams.iter().position(|(name, _)| *name == each.name);
+            match known.and_then(|known| Some((known, self.upstreams.get_mut(known)?))) {
+                Some((known, (_, place))) => {
+                    *place = upstream;
+                    UpstreamId(known)
+                }
+                None => {
+                    self.upstreams.push((each.name.clone(), upstream));
+                    UpstreamId(self.upstreams.len() - 1)
+                }
+            }
+        };
+        settings.upstreams.iter().map(place).collect()
+    }
+
+    /// What the configuration asks for and running shards can't change.
+    fn waits(&self, configuration: &Configuration) -> Vec<String> {
+        let (before, after) = (&self.settings, &configuration.settings);
+        let mut waits = Vec::new();
+        let blocks = [
+            ("runtime", before.runtime != after.runtime),
+            ("audit", before.audit != after.audit),
+            ("admin", before.admin != after.admin),
+        ];
+        waits.extend(blocks.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name.to_owned()));
+        let listeners = before.listeners.iter().chain(&after.listeners);
+        for listener in
+            listeners.filter(|each| !(before.listeners.contains(each) && after.listeners.contains(each)))
+        {
+            waits.push(format!("listener \"{}\"", listener.name));
+        }
+        for policy in &configuration.ruleset.policies {
+            let known = self.transports.get(&policy.name);
+            if known.is_some_and(|known| *known != policy.transport)
+                || known.is_none() && policy.transport.is_some()
+            {
+                waits.push(format!("transport of agent \"{}\"", policy.name));
+            }
+        }
+        waits.dedup();
+        waits
+    }
+}
+
+impl fmt::Display for Reloaded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for warning in &self.warnings {
+            writeln!(f, "warning: {warning}")?;
+        }
+        write!(
+            f,
+            "reloaded: revision {} holds for upgrades, and for open connections from their next message on",
+            self.revision
+        )?;
+        if !self.waits.is_empty() {
+            write!(f, "; not before a restart: {}", self.waits.join(", "))?;
+        }
+        Ok(())
+    }
+}
