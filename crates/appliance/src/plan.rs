@@ -2,13 +2,14 @@
 
 use std::{
     error::Error,
+    net::SocketAddr,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use wsi_config::{Configuration, Settings, Template, Warning, policy::Transport};
-use wsi_dataplane::{Listener, Revision, Server, Upstream};
+use wsi_dataplane::{Listener, Revision, Route, Server, Upstream};
 use wsi_inspect::Engine;
 
 use crate::{memory, reload::Lineage};
@@ -68,7 +69,7 @@ impl Plan {
         Revision {
             number: 1,
             listeners: listeners
-                .map(|(listener, routes)| Listener { bind: listener.bind, routes: routes.clone() })
+                .map(|(setting, routes)| listener(setting, setting.bind, routes.clone()))
                 .collect(),
             upstreams: self.settings.upstreams.iter().map(upstream).collect(),
             engines: self.engines.iter().map(Arc::clone).collect(),
@@ -100,6 +101,15 @@ pub(crate) fn compile(
         engines.push(Arc::new(engine));
     }
     Ok(engines)
+}
+
+pub(crate) fn listener(setting: &wsi_config::Listener, bind: SocketAddr, routes: Vec<Route>) -> Listener {
+    Listener {
+        bind,
+        proxy_protocol: setting.proxy_protocol,
+        trusted: setting.trusted_proxies.clone(),
+        routes,
+    }
 }
 
 pub(crate) fn upstream(upstream: &wsi_config::Upstream) -> Upstream {

@@ -12,7 +12,7 @@ use wsi_config::{
     Configuration, Settings,
     policy::{PolicyId, Transport, UpstreamId},
 };
-use wsi_dataplane::{Listener, Reloader, Revision, Route, Upstream};
+use wsi_dataplane::{Reloader, Revision, Route, Upstream};
 use wsi_inspect::Engine;
 use wsi_telemetry::{Names, Reloads};
 
@@ -103,11 +103,14 @@ impl Reload {
             policy: engines.get(route.policy.0).map_or(route.policy, |engine| PolicyId(engine.index())),
             ..route
         };
-        let mut routes: HashMap<_, _> =
-            settings.listeners.iter().map(|each| &each.name).zip(ruleset.routes).collect();
+        let configured = settings.listeners.iter().zip(ruleset.routes);
+        let mut configured: HashMap<_, _> =
+            configured.map(|(each, routes)| (&each.name, (each, routes))).collect();
         let listeners = self.settings.listeners.iter().zip(self.revision.listeners.iter());
-        let listeners = listeners.map(|(setting, listener)| match routes.remove(&setting.name) {
-            Some(routes) => Listener { routes: routes.into_iter().map(placed).collect(), ..listener.clone() },
+        let listeners = listeners.map(|(setting, listener)| match configured.remove(&setting.name) {
+            Some((setting, routes)) => {
+                plan::listener(setting, listener.bind, routes.into_iter().map(placed).collect())
+            }
             None => listener.clone(),
         });
         let revision = Revision {
@@ -163,12 +166,14 @@ impl Reload {
             ("admin", before.admin != after.admin),
         ];
         waits.extend(blocks.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name.to_owned()));
-        let listeners = before.listeners.iter().chain(&after.listeners);
-        for listener in
-            listeners.filter(|each| !(before.listeners.contains(each) && after.listeners.contains(each)))
-        {
-            waits.push(format!("listener \"{}\"", listener.name));
-        }
+        let stays = |each: &wsi_config::Listener| {
+            let has = |all: &[wsi_config::Listener]| {
+                all.iter().any(|one| (&one.name, one.bind) == (&each.name, each.bind))
+            };
+            has(&before.listeners) && has(&after.listeners)
+        };
+        let differing = before.listeners.iter().chain(&after.listeners).filter(|each| !stays(each));
+        waits.extend(differing.map(|listener| format!("listener \"{}\"", listener.name)));
         for policy in &configuration.ruleset.policies {
             let known = self.transports.get(&policy.name);
             if known.is_some_and(|known| *known != policy.transport)

@@ -29,9 +29,7 @@ pub use crate::diagnostics::{ConfigError, Mistake, Places, Warning};
 /// The rules that a configuration is read into.
 pub use wsi_policy as policy;
 
-pub use crate::settings::{
-    Admin, Audit, Listener, Payload, Runtime, Server, Settings, Shards, TrustedProxy, Upstream,
-};
+pub use crate::settings::{Admin, Audit, Listener, Payload, Runtime, Server, Settings, Shards, Upstream};
 
 pub use crate::pushed::{PushError, Template};
 

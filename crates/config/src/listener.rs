@@ -1,8 +1,9 @@
 //! `listener`: entrances, and the routes behind each.
 
 use std::collections::HashSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
+use ipnet::IpNet;
 use kdl::KdlNode;
 use wsi_policy::{PolicyId, Route, UpstreamId};
 
@@ -21,8 +22,9 @@ pub(crate) fn read_all(root: Block<'_>, findings: &mut Findings) -> (Vec<Listene
         let block = Block::of(node);
         let name = document::own_name(node, &mut names, findings);
         let bind = read_bind(block, &mut addresses, findings);
-        refuse_proxy_protocol(block, findings);
-        listeners.push(Listener { name, bind, trusted_proxies: Vec::new() });
+        let trusted_proxies = read_trusted_proxies(block, findings);
+        let proxy_protocol = read_proxy_protocol(block, &trusted_proxies, findings);
+        listeners.push(Listener { name, bind, proxy_protocol, trusted_proxies });
         routes.push(block.nodes("route").filter_map(|route| targets.read_route(route, findings)).collect());
     }
     if !listeners.is_empty() {
@@ -45,12 +47,30 @@ fn read_bind(block: Block<'_>, seen: &mut HashSet<SocketAddr>, findings: &mut Fi
     bind
 }
 
-fn refuse_proxy_protocol(block: Block<'_>, findings: &mut Findings) {
-    let Some(value) = block.value("proxy-protocol") else { return };
-    if value.boolean(findings) == Some(true) {
-        let instead = "write proxy-protocol false, and let the hop in front send plain connections";
-        findings.not_built(value.span(), "proxy-protocol true", instead);
+fn read_proxy_protocol(block: Block<'_>, trusted: &[IpNet], findings: &mut Findings) -> bool {
+    let value = block.value("proxy-protocol");
+    let is_required = value.and_then(|value| value.boolean(findings)).unwrap_or(false);
+    if let Some(value) = value.filter(|_| is_required && trusted.is_empty()) {
+        let text =
+            "proxy-protocol true without trusted-proxies: whoever connects may claim any client's address";
+        findings.warning(value.span(), text.to_owned());
     }
+    is_required
+}
+
+/// Networks, or single addresses.
+fn read_trusted_proxies(block: Block<'_>, findings: &mut Findings) -> Vec<IpNet> {
+    let values = block.values("trusted-proxies").unwrap_or_default();
+    let mut read = |value: Value<'_>| {
+        let text = value.string(findings)?;
+        let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+        if network.is_err() {
+            let help = "write it as \"10.0.0.0/8\", \"2001:db8::/32\" or a single address";
+            findings.mistake(value.span(), format!("\"{text}\" is not a network"), help);
+        }
+        network.ok()
+    };
+    values.into_iter().filter_map(&mut read).collect()
 }
 
 /// What routes may lead to.

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 
+use ipnet::IpNet;
+
 /// Everything beside the ruleset.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
@@ -59,13 +61,11 @@ pub enum Shards {
 pub struct Listener {
     pub name: String,
     pub bind: SocketAddr,
-    /// Always empty so far: `trusted-proxies` is not built yet.
-    pub trusted_proxies: Vec<TrustedProxy>,
+    /// Each connection begins with a PROXY header.
+    pub proxy_protocol: bool,
+    /// Hops whose word counts: their X-Forwarded-For, and their PROXY header.
+    pub trusted_proxies: Vec<IpNet>,
 }
-
-/// A network whose X-Forwarded-For counts. None can be configured so far.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TrustedProxy {}
 
 /// A group of servers (`upstream`).
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -34,7 +34,6 @@ fn the_contract_is_refused_where_it_is_not_built() {
         .collect();
     let expected = [
         ("`tls`", "tls"),
-        ("`trusted-proxies`", "trusted-proxies"),
         ("`tls`", "tls"),
         ("schema file \"config/schemas/order.json\" is missing", "\"config/schemas/order.json\""),
         ("`reply`", "reply"),

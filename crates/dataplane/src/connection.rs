@@ -8,6 +8,7 @@ use wsi_telemetry::audit::Origin;
 use crate::{
     core::Core,
     leg::{Leg, Received},
+    preface::Preface,
     sink::AuditSink,
     token::Key,
     upstream::{Attempt, ServerId},
@@ -42,6 +43,8 @@ pub(crate) enum Phase {
     Request {
         upgrade: Box<Upgrade>,
         deadline_ns: u64,
+        /// A PROXY header comes first.
+        preface: Option<Box<Preface>>,
     },
     /// A server is being connected to.
     Connecting(Box<Connecting>),
@@ -77,6 +80,7 @@ impl Connection {
         accepted_ns: u64,
         deadline_ns: u64,
         is_over_limit: bool,
+        preface: Option<Box<Preface>>,
     ) -> Self {
         Self {
             key,
@@ -84,7 +88,7 @@ impl Connection {
             client,
             server: None,
             server_id: None,
-            phase: Phase::Request { upgrade: Box::default(), deadline_ns },
+            phase: Phase::Request { upgrade: Box::default(), deadline_ns, preface },
             accepted_ns,
             is_over_limit,
             scheduled_ns: u64::MAX,
@@ -203,7 +207,10 @@ impl Connection {
 
     fn memory_size(&self) -> u64 {
         let own = match &self.phase {
-            Phase::Request { upgrade, .. } | Phase::Response { upgrade, .. } => upgrade.memory_size(),
+            Phase::Request { upgrade, preface, .. } => {
+                upgrade.memory_size() + preface.as_ref().map_or(0, |preface| preface.memory_size())
+            }
+            Phase::Response { upgrade, .. } => upgrade.memory_size(),
             Phase::Connecting(connecting) => {
                 connecting.upgrade.memory_size() + connecting.request.capacity() as u64
             }

@@ -13,6 +13,7 @@ mod listener;
 mod memory;
 mod opening;
 mod options;
+mod preface;
 mod relay;
 mod revision;
 mod ring;

@@ -6,6 +6,7 @@ use crate::{
     connection::{Connecting, Connection, Phase},
     core::Core,
     leg::{Attempted, Leg, Received},
+    preface::{self, PrefaceStep},
     sink::AuditSink,
     upstream::{self, Attempt},
 };
@@ -21,18 +22,21 @@ impl Connection {
                     return;
                 }
             };
+            let start = self.read_preface(size, core);
             let Phase::Request { upgrade, .. } = &mut self.phase else { return };
+            let Some(start) = start else { continue };
             let Core { scratch, worker, audit, listeners, engines, now_ns, memory, .. } = core;
-            let routes =
-                listeners.get(usize::from(self.origin.listener)).map_or(&[][..], |each| &each.routes);
+            let listener = listeners.get(usize::from(self.origin.listener));
+            let routes = listener.map_or(&[][..], |each| &each.routes);
+            let trusted = listener.map_or(&[][..], |each| &each.trusted);
             let full = match (self.is_over_limit, memory.is_full()) {
                 (true, _) => Some(Refusal::ConnectionsMax),
                 (false, is_full) => is_full.then_some(Refusal::MemoryMax),
             };
-            let place = Place { routes, engines, client: self.origin.client.ip(), full };
+            let place = Place { routes, engines, client: self.origin.client.ip(), trusted, full };
             let mut sink = AuditSink { sender: audit, origin: self.origin };
             let mut context = Context { now_ns: *now_ns, worker, sink: &mut sink };
-            let step = upgrade.handle_request(&scratch[..size], place, &mut context);
+            let step = upgrade.handle_request(&scratch[start..size], place, &mut context);
             self.origin = sink.origin;
             match step {
                 RequestStep::More => {}
@@ -50,6 +54,32 @@ impl Connection {
                     self.phase = Phase::Connecting(Box::new(connecting));
                     return self.connect(core);
                 }
+            }
+        }
+    }
+
+    /// Reads the PROXY header from the first `size` bytes of the scratch, if one is to come; where the request begins. `None`: more of
+    /// it must come, or it was refused.
+    fn read_preface(&mut self, size: usize, core: &mut Core) -> Option<usize> {
+        let Phase::Request { preface: awaited, .. } = &mut self.phase else { return None };
+        let Some(preface) = awaited else { return Some(0) };
+        let listener = core.listeners.get(usize::from(self.origin.listener));
+        let trusted = listener.map_or(&[][..], |each| &each.trusted);
+        let step = if preface::may_speak(self.origin.client.ip(), trusted) {
+            preface.read(&core.scratch[..size])
+        } else {
+            PrefaceStep::Refused
+        };
+        match step {
+            PrefaceStep::More => None,
+            PrefaceStep::Done { consumed, client } => {
+                *awaited = None;
+                self.origin.client = client.unwrap_or(self.origin.client);
+                Some(consumed)
+            }
+            PrefaceStep::Refused => {
+                self.refuse_for(Refusal::ProxyProtocol, core);
+                None
             }
         }
     }

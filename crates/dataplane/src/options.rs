@@ -2,6 +2,7 @@
 
 use std::{fmt, net::SocketAddr, num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
 
+use ipnet::IpNet;
 use wsi_inspect::Engine;
 use wsi_policy::Route;
 use wsi_telemetry::{ShardCells, audit};
@@ -39,6 +40,10 @@ pub struct ShardOptions {
 #[derive(Clone, Debug)]
 pub struct Listener {
     pub bind: SocketAddr,
+    /// Each connection begins with a PROXY header.
+    pub proxy_protocol: bool,
+    /// Hops whose word about the client counts.
+    pub trusted: Vec<IpNet>,
     /// The first match wins.
     pub routes: Vec<Route>,
 }

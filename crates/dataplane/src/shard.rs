@@ -256,9 +256,11 @@ impl Shard {
         self.next_connection += 1;
         let now_ns = self.core.now_ns;
         let deadline_ns = now_ns.saturating_add(self.core.handshake_timeout_ns(listener as usize));
+        let settings = self.core.listeners.get(listener as usize);
+        let preface = settings.filter(|each| each.proxy_protocol).map(|_| Box::default());
         let inserted = self.table.insert(|key| {
             let leg = Leg::new(stream, key, Role::Client);
-            Box::new(Connection::new(key, origin, leg, now_ns, deadline_ns, !is_within_limit))
+            Box::new(Connection::new(key, origin, leg, now_ns, deadline_ns, !is_within_limit, preface))
         });
         match inserted {
             Some(connection) => connection.start(&mut self.core),

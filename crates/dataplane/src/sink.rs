@@ -1,6 +1,9 @@
 //! From the events of a session to the audit queue of the shard.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use wsi_inspect::{Event, EventSink};
 use wsi_telemetry::audit::{Origin, Sender};
@@ -14,6 +17,11 @@ pub(crate) struct AuditSink<'a> {
 impl EventSink for AuditSink<'_> {
     fn policy_chosen(&mut self, policy: usize) {
         self.origin.policy = u16::try_from(policy).ok();
+    }
+
+    fn client_known(&mut self, client: IpAddr) {
+        // Its port is not known.
+        self.origin.client = SocketAddr::new(client, 0);
     }
 
     fn event(&mut self, event: Event<'_>) {

@@ -1,5 +1,7 @@
 //! What a session tells: the events of a connection's life, and every verdict other than allow.
 
+use std::net::IpAddr;
+
 use wsi_policy::{Action, Direction, Mode};
 use wsi_ws::{CloseCode, Opcode};
 
@@ -100,6 +102,11 @@ pub struct Totals {
 pub trait EventSink {
     /// The upgrade has taken a route: what follows is under the policy with this [`Engine::index`](crate::Engine::index).
     fn policy_chosen(&mut self, policy: usize);
+
+    /// Hops that are trusted name another client than the peer.
+    fn client_known(&mut self, client: IpAddr) {
+        let _ = client;
+    }
 
     fn event(&mut self, event: Event<'_>);
 }

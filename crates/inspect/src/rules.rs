@@ -66,6 +66,7 @@ pub enum Refusal {
     EarlyData,
     MemoryMax,
     Origin,
+    ProxyProtocol,
     Route,
     Subprotocol,
     Timeout,
@@ -74,12 +75,13 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Compression,
         Self::ConnectionsMax,
         Self::EarlyData,
         Self::MemoryMax,
         Self::Origin,
+        Self::ProxyProtocol,
         Self::Route,
         Self::Subprotocol,
         Self::Timeout,
@@ -94,6 +96,7 @@ impl Refusal {
             Self::EarlyData => "early-data",
             Self::MemoryMax => "max-memory",
             Self::Origin => "allow-origins",
+            Self::ProxyProtocol => "proxy-protocol",
             Self::Route => "route",
             Self::Subprotocol => "subprotocols",
             Self::Timeout => "timeout-ms",
@@ -105,7 +108,7 @@ impl Refusal {
     /// The HTTP status of our answer (RFC 9110 section 15).
     pub const fn status(self) -> u16 {
         match self {
-            Self::Compression | Self::EarlyData | Self::Subprotocol => 400,
+            Self::Compression | Self::EarlyData | Self::ProxyProtocol | Self::Subprotocol => 400,
             Self::Origin => 403,
             Self::Route => 404,
             Self::Timeout => 408,
@@ -125,6 +128,9 @@ impl Refusal {
             Self::EarlyData => "Data was sent before the upgrade was answered; wait for the 101.",
             Self::MemoryMax => "Too much traffic is under way; try again later.",
             Self::Origin => "This origin may not connect here.",
+            Self::ProxyProtocol => {
+                "Connections come here through a proxy that says for whom (PROXY protocol)."
+            }
             Self::Route => "Nothing is served at this path.",
             Self::Subprotocol => "None of the offered subprotocols is accepted here.",
             Self::Timeout => "The upgrade took too long.",

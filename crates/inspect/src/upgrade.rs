@@ -2,6 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc};
 
+use ipnet::IpNet;
 use wsi_policy::{Compression, Direction, EventKind, HandshakeRules, Mode, Route, UpstreamId};
 use wsi_ws::{
     Role,
@@ -69,7 +70,10 @@ pub struct Place<'a> {
     pub routes: &'a [Route],
     /// By [`wsi_policy::PolicyId`].
     pub engines: &'a [Arc<Engine>],
+    /// The peer, or whom its PROXY header names.
     pub client: IpAddr,
+    /// Hops whose X-Forwarded-For says who the client is.
+    pub trusted: &'a [IpNet],
     /// Why no more connections may be opened.
     pub full: Option<Refusal>,
 }
@@ -116,6 +120,9 @@ impl Upgrade {
             Ok(request) => request,
             Err(fault) => return RequestStep::Refused(refuse_head(fault, context)),
         };
+        if let Some(client) = forwarded_client(&request, &place) {
+            context.sink.client_known(client);
+        }
         if let Some(refusal) = place.full {
             return RequestStep::Refused(refuse(None, refusal, Some(&request), context));
         }
@@ -271,6 +278,34 @@ pub(crate) fn accepts(engine: &Engine, name: &str) -> bool {
     let rules = &engine.handshake;
     engine.mode == Mode::Detect
         || rules.subprotocols.as_ref().is_none_or(|names| names.iter().any(|each| each == name))
+}
+
+/// Whom the hops that are trusted name: the last address of X-Forwarded-For that is not one of theirs. `None`: the peer itself is
+/// the client.
+fn forwarded_client(request: &Request<'_>, place: &Place<'_>) -> Option<IpAddr> {
+    let is_trusted = |address: &IpAddr| place.trusted.iter().any(|network| network.contains(address));
+    if !is_trusted(&place.client.to_canonical()) {
+        return None;
+    }
+    let fields = request.headers().filter(|field| field.name.eq_ignore_ascii_case("x-forwarded-for"));
+    let text = fields.map(|field| String::from_utf8_lossy(field.value)).collect::<Vec<_>>().join(",");
+    // What is before something that is no address may be anybody's word.
+    let hops = text.rsplit(',').map_while(|hop| address(hop.trim()));
+    let mut client = None;
+    for hop in hops {
+        client = Some(hop);
+        if !is_trusted(&hop) {
+            break;
+        }
+    }
+    client
+}
+
+/// As hops write it: `203.0.113.9`, `203.0.113.9:4711`, `2001:db8::1`, `[2001:db8::1]:4711`.
+fn address(text: &str) -> Option<IpAddr> {
+    let bare = text.trim_start_matches('[').trim_end_matches(']');
+    let ip = bare.parse().or_else(|_| text.parse::<std::net::SocketAddr>().map(|address| address.ip()));
+    ip.ok().map(|ip: IpAddr| ip.to_canonical())
 }
 
 /// Whether we offer compression to the server: only where the client wants it too.

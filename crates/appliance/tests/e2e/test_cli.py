@@ -240,7 +240,6 @@ NOT_BUILT = {
         'bind "127.0.0.1:8080"\n    tls { certificate "c.pem"; key "k.pem" }',
         "tls",
     ),
-    "proxy-protocol": ('bind "127.0.0.1:8080"', 'bind "127.0.0.1:8080"\n    proxy-protocol true', "proxy-protocol"),
     "upstream tls": ('server "127.0.0.1:9001"', 'server "127.0.0.1:9001"\n    tls { server-name "b.internal" }', "tls"),
 }
 

@@ -22,8 +22,7 @@ static LISTENER: &[Form] = &[
     leaf("bind", "bind \"127.0.0.1:8080\"").required(),
     leaf("tls", "tls { ... }").refused("remove it, and end TLS in front of this listener"),
     leaf("proxy-protocol", "proxy-protocol false"),
-    leaf("trusted-proxies", "trusted-proxies \"10.0.0.0/8\"")
-        .refused("remove it; records name the peer of the TCP connection"),
+    leaf("trusted-proxies", "trusted-proxies \"10.0.0.0/8\"").several(),
     Form {
         properties: &[required("upstream"), optional("agent"), optional("host")],
         ..leaf("route", "route \"/*\" upstream=\"name\" agent=\"name\"")

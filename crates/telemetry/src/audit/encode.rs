@@ -21,7 +21,11 @@ pub(crate) fn encode(record: &Record, names: &Names, out: &mut Vec<u8>) {
     line.text("event", name(&record.event));
     // Writing to a Vec can't fail.
     line.plain("connection", |out| drop(write!(out, "{:x}-{:x}", origin.shard, origin.connection)));
-    line.plain("client", |out| drop(write!(out, "{}", origin.client)));
+    line.plain("client", |out| match origin.client.port() {
+        // Hops name addresses without ports.
+        0 => drop(write!(out, "{}", origin.client.ip())),
+        _ => drop(write!(out, "{}", origin.client)),
+    });
     line.text("listener", names.listener(origin.listener));
     line.text_or_null("policy", origin.policy.map(|policy| names.policy(policy)));
     match &record.event {

@@ -73,13 +73,14 @@ class Inspector:
         shards: int = 2,
         drain_timeout_s: int = 1,
         route: str = "/*",
+        listener: str = "",
         extra: str = "",
         first_servers: str = "",
     ):
         self.folder = folder
         self.agent = agent_block() if agent is None else agent
         self._upstream_port = upstream_port
-        self._settings = dict(runtime=runtime, shards=shards, drain=drain_timeout_s, route=route, extra=extra, first=first_servers)
+        self._settings = dict(runtime=runtime, shards=shards, drain=drain_timeout_s, route=route, listener=listener, extra=extra, first=first_servers)
         self.drain_timeout_s = drain_timeout_s
         self.audit_path = folder / "audit.jsonl"
         self.log_path = folder / "inspector.log"
@@ -218,6 +219,7 @@ runtime {{
 }}
 listener "edge" {{
     bind "127.0.0.1:{self.port}"
+    {settings["listener"]}
     route "{settings["route"]}" upstream="backend" agent="websocket-inspector"
 }}
 upstream "backend" {{
