@@ -3,9 +3,15 @@
 use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
-use ppp::{HeaderResult, PartialResult as _, v1, v2};
+use ppp::{HeaderResult, v1, v2};
 
-/// Version 1 has 107 bytes at most, and version 2 sixteen and what its extensions need.
+/// What version 1 begins with, and the most that it has with its end of line.
+const VERSION_1: &[u8] = b"PROXY ";
+const VERSION_1_SIZE_MAX: usize = 107;
+/// What version 2 begins with; then come command, family and the size of the rest.
+const VERSION_2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
+const VERSION_2_SIZE_MIN: usize = 16;
+/// Addresses and extensions.
 const SIZE_MAX: usize = 2 << 10;
 
 /// The beginning of a connection's first bytes.
@@ -38,12 +44,15 @@ impl Preface {
         let before = self.bytes.len();
         let taken = input.len().min(SIZE_MAX - before);
         self.bytes.extend_from_slice(&input[..taken]);
-        let parsed = HeaderResult::parse(&self.bytes);
-        let (size, client) = match &parsed {
-            HeaderResult::V1(Ok(header)) => (header.header.len(), of_version_1(&header.addresses)),
-            HeaderResult::V2(Ok(header)) => (header.len(), of_version_2(header)),
-            _ if parsed.is_incomplete() && self.bytes.len() < SIZE_MAX => return PrefaceStep::More,
+        let size = match size(&self.bytes) {
+            Some(size) if size <= self.bytes.len() => size,
+            Some(size) if size <= SIZE_MAX => return PrefaceStep::More,
             _ => return PrefaceStep::Refused,
+        };
+        let client = match HeaderResult::parse(&self.bytes[..size]) {
+            HeaderResult::V1(Ok(header)) => of_version_1(&header.addresses),
+            HeaderResult::V2(Ok(header)) => of_version_2(&header),
+            HeaderResult::V1(Err(_)) | HeaderResult::V2(Err(_)) => return PrefaceStep::Refused,
         };
         match size.checked_sub(before) {
             Some(consumed) if consumed <= taken => PrefaceStep::Done { consumed, client },
@@ -54,6 +63,25 @@ impl Preface {
     /// In bytes.
     pub fn memory_size(&self) -> u64 {
         self.bytes.capacity() as u64
+    }
+}
+
+/// The size of the header that `bytes` begin with, or one more than they have while that is not known. `None`: they begin with none.
+fn size(bytes: &[u8]) -> Option<usize> {
+    let begins = |with: &[u8]| bytes.iter().zip(with).all(|(left, right)| left == right);
+    if begins(VERSION_2) {
+        let rest = bytes.get(14..VERSION_2_SIZE_MIN).and_then(|rest| rest.try_into().ok());
+        return Some(match rest.map(u16::from_be_bytes) {
+            Some(rest) => VERSION_2_SIZE_MIN + usize::from(rest),
+            None => bytes.len() + 1,
+        });
+    }
+    let line = bytes.get(..VERSION_1_SIZE_MAX).unwrap_or(bytes);
+    let end = line.windows(2).position(|pair| pair == b"\r\n");
+    match end {
+        _ if !begins(VERSION_1) => None,
+        Some(end) => Some(end + 2),
+        None => (bytes.len() < VERSION_1_SIZE_MAX).then_some(bytes.len() + 1),
     }
 }
 
