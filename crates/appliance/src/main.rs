@@ -13,6 +13,7 @@ mod report;
 mod selftest;
 mod signals;
 mod sockets;
+mod tls;
 
 use std::process::ExitCode;
 

@@ -12,7 +12,7 @@ use wsi_config::{Configuration, Settings, Template, Warning, policy::Transport};
 use wsi_dataplane::{Listener, Revision, Route, Server, Upstream};
 use wsi_inspect::Engine;
 
-use crate::{memory, reload::Lineage};
+use crate::{memory, reload::Lineage, tls};
 
 /// A configuration that was read and compiled: what is left is to start it.
 pub(crate) struct Plan {
@@ -22,7 +22,8 @@ pub(crate) struct Plan {
     /// By policy: where proxies reach it, and what they may add to it.
     pub agents: Vec<Option<Agent>>,
     pub warnings: Vec<Warning>,
-    pub routes: Vec<Vec<wsi_dataplane::Route>>,
+    pub listeners: Vec<Listener>,
+    pub upstreams: Vec<Upstream>,
     /// The core of each shard, or `None` where there are more shards than cores.
     pub cpus: Vec<Option<usize>>,
     /// Bytes that may be held of messages on their way.
@@ -58,20 +59,21 @@ impl Plan {
             .map(|(transport, template)| Some(Agent { transport: transport?, template: template? }))
             .collect();
         let lineages = engines.iter().map(|engine| Arc::new(Mutex::new(Arc::clone(engine)))).collect();
+        let entrances = settings.listeners.iter().zip(ruleset.routes);
+        let listeners =
+            entrances.map(|(each, routes)| listener(each, each.bind, routes)).collect::<Result<_, _>>()?;
+        let upstreams = settings.upstreams.iter().map(upstream).collect::<Result<_, _>>()?;
         let cpus = cpus(&settings.runtime.shards)?;
         let memory_max = memory::memory_max(settings.runtime.memory_max);
-        Ok(Self { settings, engines, lineages, agents, warnings, routes: ruleset.routes, cpus, memory_max })
+        Ok(Self { settings, engines, lineages, agents, warnings, listeners, upstreams, cpus, memory_max })
     }
 
     /// What shards begin with.
     pub fn revision(&self) -> Revision {
-        let listeners = self.settings.listeners.iter().zip(&self.routes);
         Revision {
             number: 1,
-            listeners: listeners
-                .map(|(setting, routes)| listener(setting, setting.bind, routes.clone()))
-                .collect(),
-            upstreams: self.settings.upstreams.iter().map(upstream).collect(),
+            listeners: self.listeners.iter().cloned().collect(),
+            upstreams: self.upstreams.iter().cloned().collect(),
             engines: self.engines.iter().map(Arc::clone).collect(),
         }
     }
@@ -103,21 +105,33 @@ pub(crate) fn compile(
     Ok(engines)
 }
 
-pub(crate) fn listener(setting: &wsi_config::Listener, bind: SocketAddr, routes: Vec<Route>) -> Listener {
-    Listener {
+/// # Errors
+/// Certificates or keys that are none.
+pub(crate) fn listener(
+    setting: &wsi_config::Listener,
+    bind: SocketAddr,
+    routes: Vec<Route>,
+) -> Result<Listener, Box<dyn Error>> {
+    let tls = setting.tls.as_ref().map(tls::server).transpose();
+    Ok(Listener {
         bind,
+        tls: tls.map_err(|error| format!("listener \"{}\": {error}", setting.name))?,
         proxy_protocol: setting.proxy_protocol,
         trusted: setting.trusted_proxies.clone(),
         routes,
-    }
+    })
 }
 
-pub(crate) fn upstream(upstream: &wsi_config::Upstream) -> Upstream {
+/// # Errors
+/// Certificates that are none.
+pub(crate) fn upstream(upstream: &wsi_config::Upstream) -> Result<Upstream, Box<dyn Error>> {
+    let tls = upstream.tls.as_ref().map(tls::client).transpose();
     let servers = upstream.servers.iter();
-    Upstream {
+    Ok(Upstream {
         servers: servers.map(|server| Server { address: server.address, weight: server.weight }).collect(),
         connect_timeout: Duration::from_millis(upstream.connect_timeout_ms),
-    }
+        tls: tls.map_err(|error| format!("upstream \"{}\": {error}", upstream.name))?,
+    })
 }
 
 /// The cores that this process may use decide: `taskset` and container limits are respected.

@@ -36,6 +36,8 @@ pub(crate) struct Reload {
     reloads: Arc<Reloads>,
 }
 
+type Placed = (Vec<(String, Upstream)>, Vec<UpstreamId>);
+
 /// What a reload has done.
 #[derive(Debug)]
 pub(crate) struct Reloaded {
@@ -62,7 +64,8 @@ impl Reload {
                 .settings
                 .upstreams
                 .iter()
-                .map(|upstream| (upstream.name.clone(), plan::upstream(upstream)))
+                .zip(&plan.upstreams)
+                .map(|(setting, upstream)| (setting.name.clone(), upstream.clone()))
                 .collect(),
             revision: plan.revision(),
             names: Arc::clone(names),
@@ -90,7 +93,7 @@ impl Reload {
             self.names.learn(engine)?;
         }
         let Configuration { settings, ruleset, warnings, .. } = configuration;
-        let upstream_ids = self.place_upstreams(&settings);
+        let (upstreams, upstream_ids) = self.place_upstreams(&settings)?;
         let mut by_index: Vec<_> = self.revision.engines.to_vec();
         for engine in &engines {
             match by_index.get_mut(engine.index()) {
@@ -111,16 +114,17 @@ impl Reload {
             Some((setting, routes)) => {
                 plan::listener(setting, listener.bind, routes.into_iter().map(placed).collect())
             }
-            None => listener.clone(),
+            None => Ok(listener.clone()),
         });
         let revision = Revision {
             number: self.revision.number + 1,
-            listeners: listeners.collect(),
-            upstreams: self.upstreams.iter().map(|(_, upstream)| upstream.clone()).collect(),
+            listeners: listeners.collect::<Result<_, _>>()?,
+            upstreams: upstreams.iter().map(|(_, upstream)| upstream.clone()).collect(),
             engines: by_index.into(),
         };
         reloader.install(&revision)?;
         self.keep(&engines);
+        self.upstreams = upstreams;
         self.revision = revision;
         self.reloads.revision.set(self.revision.number.into());
         Ok(Reloaded { revision: self.revision.number, warnings, waits })
@@ -137,23 +141,19 @@ impl Reload {
         }
     }
 
-    /// Upstreams that are known keep their places.
-    fn place_upstreams(&mut self, settings: &Settings) -> Vec<UpstreamId> {
-        let place = |each: &wsi_config::Upstream| {
-            let upstream = plan::upstream(each);
-            let known = self.upstreams.iter().position(|(name, _)| *name == each.name);
-            match known.and_then(|known| Some((known, self.upstreams.get_mut(known)?))) {
-                Some((known, (_, place))) => {
-                    *place = upstream;
-                    UpstreamId(known)
-                }
-                None => {
-                    self.upstreams.push((each.name.clone(), upstream));
-                    UpstreamId(self.upstreams.len() - 1)
-                }
+    /// Upstreams that are known keep their places. All, by place, and the place of each configured one.
+    fn place_upstreams(&self, settings: &Settings) -> Result<Placed, Box<dyn Error>> {
+        let (mut all, mut places) = (self.upstreams.clone(), Vec::new());
+        for setting in &settings.upstreams {
+            let upstream = plan::upstream(setting)?;
+            let known = all.iter().position(|(name, _)| *name == setting.name);
+            places.push(UpstreamId(known.unwrap_or(all.len())));
+            match known.and_then(|known| all.get_mut(known)) {
+                Some((_, place)) => *place = upstream,
+                None => all.push((setting.name.clone(), upstream)),
             }
-        };
-        settings.upstreams.iter().map(place).collect()
+        }
+        Ok((all, places))
     }
 
     /// What the configuration asks for and running shards can't change.

@@ -11,8 +11,9 @@ pub(crate) fn startup(plan: &Plan) -> String {
     let mut out = format!("websocket-inspector {}\n", env!("CARGO_PKG_VERSION"));
     let pinned: Vec<_> = plan.cpus.iter().flatten().map(usize::to_string).collect();
     line(&mut out, "shards", &format!("{}, on CPUs {}", plan.cpus.len(), pinned.join(" ")));
-    for (listener, routes) in plan.settings.listeners.iter().zip(&plan.routes) {
-        let routes: Vec<_> = routes
+    for (listener, entrance) in plan.settings.listeners.iter().zip(&plan.listeners) {
+        let routes: Vec<_> = entrance
+            .routes
             .iter()
             .map(|route| {
                 let upstream = plan.settings.upstreams.get(route.upstream.0);
@@ -49,7 +50,12 @@ pub(crate) fn startup(plan: &Plan) -> String {
 pub(crate) fn limits(plan: &Plan) -> String {
     let mut out = String::new();
     let runtime = &plan.settings.runtime;
-    let memory = MemoryBound::new(plan.engines.iter().map(|engine| &**engine));
+    let is_tls = [
+        plan.listeners.iter().any(|each| each.tls.is_some()),
+        plan.upstreams.iter().any(|each| each.tls.is_some()),
+    ];
+    let tls_legs = is_tls.into_iter().filter(|is_tls| *is_tls).count() as u64;
+    let memory = MemoryBound::new(plan.engines.iter().map(|engine| &**engine), tls_legs);
     let shards = plan.cpus.len() as u64;
     line(
         &mut out,

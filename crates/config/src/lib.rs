@@ -6,6 +6,7 @@
 mod agent;
 mod diagnostics;
 mod document;
+mod file;
 mod grammar;
 mod listener;
 mod names;
@@ -29,7 +30,9 @@ pub use crate::diagnostics::{ConfigError, Mistake, Places, Warning};
 /// The rules that a configuration is read into.
 pub use wsi_policy as policy;
 
-pub use crate::settings::{Admin, Audit, Listener, Payload, Runtime, Server, Settings, Shards, Upstream};
+pub use crate::settings::{
+    Admin, Audit, ClientTls, Listener, Payload, Runtime, Server, ServerTls, Settings, Shards, Upstream,
+};
 
 pub use crate::pushed::{PushError, Template};
 
@@ -94,8 +97,8 @@ pub fn parse(name: &str, text: &str, base: &Path) -> Result<Configuration, Confi
     grammar::check(&document, &mut findings);
     let root = Block::of_document(&document);
     let policies = agent::read_all(root, base, &mut findings);
-    let upstreams = upstream::read_all(root, &mut findings);
-    let (listeners, routes) = listener::read_all(root, &mut findings);
+    let upstreams = upstream::read_all(root, base, &mut findings);
+    let (listeners, routes) = listener::read_all(root, base, &mut findings);
     let settings = Settings {
         runtime: runtime::read(root, &mut findings),
         listeners,

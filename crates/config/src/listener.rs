@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 
 use ipnet::IpNet;
 use kdl::KdlNode;
@@ -9,11 +10,16 @@ use wsi_policy::{PolicyId, Route, UpstreamId};
 
 use crate::diagnostics::Findings;
 use crate::document::{self, Block, Value};
+use crate::file;
 use crate::names;
-use crate::settings::Listener;
+use crate::settings::{Listener, ServerTls};
 
 /// Listeners, and for each its routes.
-pub(crate) fn read_all(root: Block<'_>, findings: &mut Findings) -> (Vec<Listener>, Vec<Vec<Route>>) {
+pub(crate) fn read_all(
+    root: Block<'_>,
+    base: &Path,
+    findings: &mut Findings,
+) -> (Vec<Listener>, Vec<Vec<Route>>) {
     let mut targets = Targets::of(root);
     let mut names = HashSet::new();
     let mut addresses = HashSet::new();
@@ -24,7 +30,8 @@ pub(crate) fn read_all(root: Block<'_>, findings: &mut Findings) -> (Vec<Listene
         let bind = read_bind(block, &mut addresses, findings);
         let trusted_proxies = read_trusted_proxies(block, findings);
         let proxy_protocol = read_proxy_protocol(block, &trusted_proxies, findings);
-        listeners.push(Listener { name, bind, proxy_protocol, trusted_proxies });
+        let tls = block.block("tls").and_then(|block| read_tls(block, base, findings));
+        listeners.push(Listener { name, bind, tls, proxy_protocol, trusted_proxies });
         routes.push(block.nodes("route").filter_map(|route| targets.read_route(route, findings)).collect());
     }
     if !listeners.is_empty() {
@@ -56,6 +63,21 @@ fn read_proxy_protocol(block: Block<'_>, trusted: &[IpNet], findings: &mut Findi
         findings.warning(value.span(), text.to_owned());
     }
     is_required
+}
+
+fn read_tls(block: Block<'_>, base: &Path, findings: &mut Findings) -> Option<ServerTls> {
+    let mut find = |name, holds| {
+        let value = block.value(name)?;
+        Some(file::find(value, "file", holds, base, findings))
+    };
+    let certificate = find("certificate", "a chain of certificates in PEM, the server's own first");
+    let key = find("key", "the private key of the certificate, in PEM");
+    // Certificates of clients that were wanted must not become optional.
+    let client_ca = match find("client-ca", "the certificates in PEM that sign those of clients") {
+        Some(found) => Some(found?),
+        None => None,
+    };
+    Some(ServerTls { certificate: certificate??, key: key??, client_ca })
 }
 
 /// Networks, or single addresses.

@@ -61,10 +61,29 @@ pub enum Shards {
 pub struct Listener {
     pub name: String,
     pub bind: SocketAddr,
+    pub tls: Option<ServerTls>,
     /// Each connection begins with a PROXY header.
     pub proxy_protocol: bool,
     /// Hops whose word counts: their X-Forwarded-For, and their PROXY header.
     pub trusted_proxies: Vec<IpNet>,
+}
+
+/// How a listener proves who it is (`tls`). Files in PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerTls {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+    /// Clients must show a certificate that is signed by one of these.
+    pub client_ca: Option<PathBuf>,
+}
+
+/// Whom servers must prove to be (`tls`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientTls {
+    /// A host name or an address.
+    pub server_name: String,
+    /// In PEM; `None`: those that the system trusts.
+    pub ca: Option<PathBuf>,
 }
 
 /// A group of servers (`upstream`).
@@ -74,6 +93,7 @@ pub struct Upstream {
     /// At least one.
     pub servers: Vec<Server>,
     pub connect_timeout_ms: u64,
+    pub tls: Option<ClientTls>,
 }
 
 impl Upstream {

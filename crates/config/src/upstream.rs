@@ -4,23 +4,30 @@ use std::collections::HashSet;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::num::NonZeroU32;
+use std::path::Path;
 
 use kdl::KdlNode;
 
 use crate::diagnostics::Findings;
 use crate::document::{self, Block, Value};
-use crate::settings::{Server, Upstream};
+use crate::file;
+use crate::settings::{ClientTls, Server, Upstream};
 
 const WEIGHT_MAX: u64 = 65_535;
 const CONNECT_TIMEOUT_MS_MAX: u64 = 600_000;
 
 /// All upstreams in the order of the text, also those with mistakes, so that routes can be checked against them.
-pub(crate) fn read_all(root: Block<'_>, findings: &mut Findings) -> Vec<Upstream> {
+pub(crate) fn read_all(root: Block<'_>, base: &Path, findings: &mut Findings) -> Vec<Upstream> {
     let mut names = HashSet::new();
-    root.nodes("upstream").map(|node| read(node, &mut names, findings)).collect()
+    root.nodes("upstream").map(|node| read(node, &mut names, base, findings)).collect()
 }
 
-fn read<'d>(node: &'d KdlNode, names: &mut HashSet<&'d str>, findings: &mut Findings) -> Upstream {
+fn read<'d>(
+    node: &'d KdlNode,
+    names: &mut HashSet<&'d str>,
+    base: &Path,
+    findings: &mut Findings,
+) -> Upstream {
     let block = Block::of(node);
     Upstream {
         name: document::own_name(node, names, findings),
@@ -29,7 +36,31 @@ fn read<'d>(node: &'d KdlNode, names: &mut HashSet<&'d str>, findings: &mut Find
             .value("connect-timeout-ms")
             .and_then(|value| value.integer(1..=CONNECT_TIMEOUT_MS_MAX, findings))
             .unwrap_or(Upstream::CONNECT_TIMEOUT_MS_DEFAULT),
+        tls: block.block("tls").map(|own| read_tls(own, block, base, findings)),
     }
+}
+
+/// Whom the servers must prove to be: the name that is given, or the host of the first.
+fn read_tls(block: Block<'_>, upstream: Block<'_>, base: &Path, findings: &mut Findings) -> ClientTls {
+    let given = block.value("server-name").and_then(|value| Some((value, value.string(findings)?)));
+    let server_name = match given {
+        Some((value, name)) => {
+            let is_name = !name.is_empty() && !name.contains('/') && !name.contains(char::is_whitespace);
+            if !is_name {
+                let help = "write the name alone, as server-name \"backend.internal\"";
+                findings.mistake(value.span(), format!("\"{name}\" is not a name"), help);
+            }
+            name.to_owned()
+        }
+        None => {
+            let first = upstream.value("server").and_then(Value::text).unwrap_or_default();
+            let host = first.rsplit_once(':').map_or(&*first, |(host, _)| host);
+            host.trim_matches(['[', ']']).to_owned()
+        }
+    };
+    let holds = "the certificates in PEM that sign those of the servers";
+    let ca = block.value("ca").and_then(|value| file::find(value, "file", holds, base, findings));
+    ClientTls { server_name, ca }
 }
 
 fn read_server(node: &KdlNode, findings: &mut Findings) -> Option<Server> {

@@ -33,8 +33,10 @@ fn the_contract_is_refused_where_it_is_not_built() {
         })
         .collect();
     let expected = [
-        ("`tls`", "tls"),
-        ("`tls`", "tls"),
+        ("file \"cert.pem\" is missing", "\"cert.pem\""),
+        ("file \"key.pem\" is missing", "\"key.pem\""),
+        ("file \"ca.pem\" is missing", "\"ca.pem\""),
+        ("file \"ca.pem\" is missing", "\"ca.pem\""),
         ("schema file \"config/schemas/order.json\" is missing", "\"config/schemas/order.json\""),
         ("`reply`", "reply"),
     ];

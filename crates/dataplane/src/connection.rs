@@ -141,6 +141,10 @@ impl Connection {
             Phase::Closing { .. } => self.discard(core),
             Phase::Done => {}
         }
+        self.client.watch_unsent(&mut core.ring);
+        if let Some(server) = &mut self.server {
+            server.watch_unsent(&mut core.ring);
+        }
         self.reschedule(core);
     }
 

@@ -1,21 +1,25 @@
 //! One socket of a connection, and what waits to be written to it.
 
 use std::{
-    io::{ErrorKind, Read, Write},
+    io::{self, ErrorKind},
     net::{Shutdown, TcpStream},
+    sync::Arc,
 };
+
+use rustls::{ClientConfig, ServerConfig, pki_types::ServerName};
 
 use wsi_inspect::{OwnedFrame, Role, Worker};
 
 use crate::{
     ring::Ring,
+    stream::Stream,
     token::{Key, Token},
 };
 
 /// A non-blocking socket. Nothing is buffered while the peer keeps up.
 #[derive(Debug)]
 pub(crate) struct Leg {
-    stream: TcpStream,
+    stream: Stream,
     key: Key,
     role: Role,
     /// Bytes that the socket would not take. Boxed: nearly all legs have none.
@@ -77,7 +81,7 @@ pub(crate) enum Received {
 impl Leg {
     pub fn new(stream: TcpStream, key: Key, role: Role) -> Self {
         Self {
-            stream,
+            stream: Stream::plain(stream),
             key,
             role,
             pending: None,
@@ -94,7 +98,8 @@ impl Leg {
 
     /// Asks the ring to tell when there is something to read.
     pub fn watch(&mut self, ring: &mut Ring) {
-        self.is_polled = ring.poll_readable(&self.stream, Token::Readable(self.key, self.role)).is_ok();
+        self.is_polled =
+            ring.poll_readable(self.stream.socket(), Token::Readable(self.key, self.role)).is_ok();
         if !self.is_polled {
             self.fail();
         }
@@ -104,10 +109,46 @@ impl Leg {
     pub fn watch_writable(&mut self, ring: &mut Ring) {
         if !self.waits_writable {
             self.waits_writable =
-                ring.poll_writable(&self.stream, Token::Writable(self.key, self.role)).is_ok();
+                ring.poll_writable(self.stream.socket(), Token::Writable(self.key, self.role)).is_ok();
             if !self.waits_writable {
                 self.fail();
             }
+        }
+    }
+
+    /// Speaks TLS from here on, as the server; `records` of it came already.
+    ///
+    /// # Errors
+    /// What keeps it from that.
+    pub fn accept_tls(&mut self, config: &Arc<ServerConfig>, records: &[u8]) -> io::Result<()> {
+        self.stream.accept_tls(config).map_err(io::Error::other)?;
+        self.stream.take_records(records)?;
+        self.is_readable |= !records.is_empty();
+        Ok(())
+    }
+
+    /// Speaks TLS from here on, as the client of a server that must prove to be `name`.
+    ///
+    /// # Errors
+    /// What keeps it from that.
+    pub fn begin_tls(&mut self, config: &Arc<ClientConfig>, name: ServerName<'static>) -> io::Result<()> {
+        self.stream.begin_tls(config, name).map_err(io::Error::other)
+    }
+
+    pub fn is_tls(&self) -> bool {
+        self.stream.is_tls()
+    }
+
+    /// Why the peer was not believed.
+    pub fn tls_fault(&self) -> Option<&rustls::Error> {
+        self.stream.tls_fault()
+    }
+
+    /// Asks the ring to tell when the socket takes what TLS has to say of its own.
+    #[inline]
+    pub fn watch_unsent(&mut self, ring: &mut Ring) {
+        if self.stream.wants_write() && !self.is_deaf {
+            self.watch_writable(ring);
         }
     }
 
@@ -130,9 +171,9 @@ impl Leg {
 
     /// How far an attempt to connect has come.
     pub fn attempt(&self) -> Attempted {
-        if self.stream.take_error().unwrap_or_else(Some).is_some() {
+        if self.stream.socket().take_error().unwrap_or_else(Some).is_some() {
             Attempted::Failed
-        } else if self.stream.peer_addr().is_ok() {
+        } else if self.stream.socket().peer_addr().is_ok() {
             Attempted::Connected
         } else {
             // Told for an earlier attempt under the same key.
@@ -156,7 +197,8 @@ impl Leg {
             }
             Ok(size) => {
                 // A stream socket that gives less than was asked for is empty: what comes later is told again.
-                self.is_readable = size == buffer.len() || self.is_hung_up;
+                // Of TLS there may be more that was read already.
+                self.is_readable = size == buffer.len() || self.is_hung_up || self.stream.is_tls();
                 Received::Bytes(size)
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => Received::Nothing,
@@ -204,7 +246,7 @@ impl Leg {
     #[inline]
     pub fn send(&mut self, bytes: &[u8], now_ns: u64, ring: &mut Ring, worker: &mut Worker) {
         let sent = if self.pending.is_some() { 0 } else { self.write(bytes) };
-        if sent < bytes.len() && !self.is_deaf {
+        if (sent < bytes.len() || self.stream.wants_write()) && !self.is_deaf {
             // The copy: the input that these bytes lie in is about to be used for other connections.
             let pending = self.pending.get_or_insert_with(|| {
                 Box::new(Pending { buffer: worker.spare(), sent: 0, since_ns: now_ns })
@@ -223,7 +265,7 @@ impl Leg {
         }
         let (buffer, start) = frame.into_parts();
         let sent = start + self.write(&buffer[start..]);
-        if sent == buffer.len() || self.is_deaf {
+        if sent == buffer.len() && !self.stream.wants_write() || self.is_deaf {
             worker.recycle(buffer);
         } else {
             self.pending = Some(Box::new(Pending { buffer, sent, since_ns: now_ns }));
@@ -233,20 +275,25 @@ impl Leg {
 
     /// Writes what waits. `true`: the socket took some of it.
     pub fn flush(&mut self, now_ns: u64, ring: &mut Ring, worker: &mut Worker) -> bool {
-        let Some(mut pending) = self.pending.take() else { return false };
+        let has_pushed = self.push();
+        let Some(mut pending) = self.pending.take() else {
+            self.watch_unsent(ring);
+            return false;
+        };
         let sent = self.write(&pending.buffer[pending.sent..]);
         pending.sent += sent;
-        if sent > 0 {
+        let is_moving = sent > 0 || has_pushed;
+        if is_moving {
             pending.since_ns = now_ns;
         }
-        if pending.sent == pending.buffer.len() || self.is_deaf {
+        if pending.sent == pending.buffer.len() && !self.stream.wants_write() || self.is_deaf {
             worker.recycle(pending.buffer);
         } else {
             self.pending = Some(pending);
             self.watch_writable(ring);
         }
         self.shut_down_when_flushed();
-        sent > 0
+        is_moving
     }
 
     /// Bytes wait: reading for this leg must pause.
@@ -266,7 +313,7 @@ impl Leg {
     pub fn memory_size(&self) -> u64 {
         let pending = self.pending.as_ref().map_or(0, |pending| pending.buffer.capacity());
         let unread = self.unread.as_ref().map_or(0, |unread| unread.buffer.capacity());
-        (pending + unread) as u64
+        (pending + unread) as u64 + self.stream.memory_size()
     }
 
     /// Lets go of what waits. A stream that was cut within a frame can't be gone on with, so nothing more is sent on it.
@@ -275,7 +322,7 @@ impl Leg {
         if self.pending.take().is_some() {
             self.shutdown = WriteSide::Shut;
             // It ends either way.
-            let _ = self.stream.shutdown(Shutdown::Write);
+            let _ = self.stream.socket().shutdown(Shutdown::Write);
             self.turn_deaf();
         }
     }
@@ -310,6 +357,15 @@ impl Leg {
         }
     }
 
+    /// Gives the kernel what TLS holds. `true`: it took some of it.
+    fn push(&mut self) -> bool {
+        let pushed = self.stream.push();
+        if pushed.is_err() {
+            self.turn_deaf();
+        }
+        pushed.unwrap_or(false)
+    }
+
     fn write(&mut self, bytes: &[u8]) -> usize {
         if self.is_deaf {
             return 0;
@@ -330,7 +386,7 @@ impl Leg {
     fn shut_down_when_flushed(&mut self) {
         if self.shutdown == WriteSide::Closing && self.pending.is_none() {
             self.shutdown = WriteSide::Shut;
-            if self.stream.shutdown(Shutdown::Write).is_err() {
+            if self.stream.shut_down_write().is_err() {
                 self.turn_deaf();
             }
         }

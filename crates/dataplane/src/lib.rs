@@ -20,6 +20,7 @@ mod ring;
 mod runtime;
 mod shard;
 mod sink;
+mod stream;
 mod table;
 mod timer;
 mod token;
@@ -41,7 +42,7 @@ pub use memory::MemoryBound;
 /// What a [`Listener`] chooses by.
 pub use wsi_policy::Route;
 
-pub use options::{AgentSocket, Configurator, Listener, Options, Server, ShardOptions, Upstream};
+pub use options::{AgentSocket, ClientTls, Configurator, Listener, Options, Server, ShardOptions, Upstream};
 pub use revision::{ReloadError, Reloader, Revision};
 
 use crate::{

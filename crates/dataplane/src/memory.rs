@@ -4,7 +4,11 @@ use std::mem::size_of;
 
 use wsi_inspect::{Engine, Session};
 
-use crate::{connection::Connection, core::SCRATCH_SIZE};
+use crate::{
+    connection::Connection,
+    core::SCRATCH_SIZE,
+    stream::{TLS_SIZE, TLS_SIZE_MAX},
+};
 
 /// User memory of a data plane, in bytes. What the kernel holds for sockets comes on top, about 4 KiB each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,9 +24,9 @@ pub struct MemoryBound {
 }
 
 impl MemoryBound {
-    /// The bounds for connections under `engines`.
-    pub fn new<'a>(engines: impl IntoIterator<Item = &'a Engine>) -> Self {
-        let idle = connection_idle();
+    /// The bounds for connections under `engines` of which `tls_legs`, none, one or both, speak TLS.
+    pub fn new<'a>(engines: impl IntoIterator<Item = &'a Engine>, tls_legs: u64) -> Self {
+        let idle = connection_idle() + tls_legs * TLS_SIZE;
         let (mut messages_max, mut deflate_max) = (0, 0);
         for engine in engines {
             messages_max = messages_max.max(engine.connection_size_max());
@@ -35,7 +39,8 @@ impl MemoryBound {
         let unread_max = 2 * SCRATCH_SIZE as u64;
         // Windows of compressed messages, from the first one until the connection has had none for a while; those that refer
         // back to earlier messages stay.
-        let connection_max = idle + messages_max + pending_max + unread_max + deflate_max;
+        let tls_max = tls_legs * (TLS_SIZE_MAX - TLS_SIZE);
+        let connection_max = idle + messages_max + pending_max + unread_max + deflate_max + tls_max;
         // One read: a message that is begun or grows, another that is to be written, and what is left of the read.
         let step_max = messages_max + 2 * SCRATCH_SIZE as u64 + deflate_max;
         Self { shard: shard(), connection_idle: idle, connection_max, step_max }

@@ -29,11 +29,12 @@ impl Connection {
             let listener = listeners.get(usize::from(self.origin.listener));
             let routes = listener.map_or(&[][..], |each| &each.routes);
             let trusted = listener.map_or(&[][..], |each| &each.trusted);
+            let is_tls = self.client.is_tls();
             let full = match (self.is_over_limit, memory.is_full()) {
                 (true, _) => Some(Refusal::ConnectionsMax),
                 (false, is_full) => is_full.then_some(Refusal::MemoryMax),
             };
-            let place = Place { routes, engines, client: self.origin.client.ip(), trusted, full };
+            let place = Place { routes, engines, client: self.origin.client.ip(), trusted, is_tls, full };
             let mut sink = AuditSink { sender: audit, origin: self.origin };
             let mut context = Context { now_ns: *now_ns, worker, sink: &mut sink };
             let step = upgrade.handle_request(&scratch[start..size], place, &mut context);
@@ -75,7 +76,11 @@ impl Connection {
             PrefaceStep::Done { consumed, client } => {
                 *awaited = None;
                 self.origin.client = client.unwrap_or(self.origin.client);
-                Some(consumed)
+                let Some(tls) = listener.and_then(|each| each.tls.as_ref()) else { return Some(consumed) };
+                if self.client.accept_tls(tls, &core.scratch[consumed..size]).is_err() {
+                    self.phase = Phase::Done;
+                }
+                None
             }
             PrefaceStep::Refused => {
                 self.refuse_for(Refusal::ProxyProtocol, core);
@@ -117,6 +122,12 @@ impl Connection {
         let Phase::Connecting(connecting) = &mut self.phase else { return };
         let (request, deadline_ns) = (std::mem::take(&mut connecting.request), connecting.deadline_ns);
         let upgrade = Box::new(std::mem::take(&mut connecting.upgrade));
+        if let Some(tls) = core.balancer.tls(connecting.attempt.upstream())
+            && leg.begin_tls(&tls.config, tls.name.clone()).is_err()
+        {
+            self.phase = Phase::Response { upgrade, deadline_ns };
+            return self.refuse_for(Refusal::UpstreamUnreachable, core);
+        }
         leg.send(&request, core.now_ns, &mut core.ring, &mut core.worker);
         leg.watch(&mut core.ring);
         self.phase = Phase::Response { upgrade, deadline_ns };
@@ -151,6 +162,9 @@ impl Connection {
             let size = match server.receive(&mut core.scratch) {
                 Received::Bytes(size) => size,
                 Received::Nothing => return,
+                Received::End if server.tls_fault().is_some() => {
+                    return self.refuse_for(Refusal::UpstreamUnverified, core);
+                }
                 Received::End => return self.refuse_for(Refusal::UpstreamUnreachable, core),
             };
             let Core { scratch, worker, audit, now_ns, .. } = core;

@@ -3,6 +3,7 @@
 use std::{fmt, net::SocketAddr, num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
 
 use ipnet::IpNet;
+use rustls::{ClientConfig, ServerConfig, pki_types::ServerName};
 use wsi_inspect::Engine;
 use wsi_policy::Route;
 use wsi_telemetry::{ShardCells, audit};
@@ -40,6 +41,8 @@ pub struct ShardOptions {
 #[derive(Clone, Debug)]
 pub struct Listener {
     pub bind: SocketAddr,
+    /// Clients speak TLS.
+    pub tls: Option<Arc<ServerConfig>>,
     /// Each connection begins with a PROXY header.
     pub proxy_protocol: bool,
     /// Hops whose word about the client counts.
@@ -53,6 +56,14 @@ pub struct Listener {
 pub struct Upstream {
     pub servers: Vec<Server>,
     pub connect_timeout: Duration,
+    pub tls: Option<ClientTls>,
+}
+
+/// How servers prove who they are.
+#[derive(Clone, Debug)]
+pub struct ClientTls {
+    pub config: Arc<ClientConfig>,
+    pub name: ServerName<'static>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

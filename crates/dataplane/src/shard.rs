@@ -257,13 +257,23 @@ impl Shard {
         let now_ns = self.core.now_ns;
         let deadline_ns = now_ns.saturating_add(self.core.handshake_timeout_ns(listener as usize));
         let settings = self.core.listeners.get(listener as usize);
+        // TLS begins behind the PROXY header.
+        let tls = settings.filter(|each| !each.proxy_protocol).and_then(|each| each.tls.as_ref());
+        let mut has_tls = true;
         let preface = settings.filter(|each| each.proxy_protocol).map(|_| Box::default());
         let inserted = self.table.insert(|key| {
-            let leg = Leg::new(stream, key, Role::Client);
+            let mut leg = Leg::new(stream, key, Role::Client);
+            if let Some(tls) = tls {
+                has_tls = leg.accept_tls(tls, &[]).is_ok();
+            }
             Box::new(Connection::new(key, origin, leg, now_ns, deadline_ns, !is_within_limit, preface))
         });
         match inserted {
-            Some(connection) => connection.start(&mut self.core),
+            Some(connection) if has_tls => connection.start(&mut self.core),
+            Some(connection) => {
+                let key = connection.key;
+                self.remove(key);
+            }
             None => self.core.connections.close(),
         }
         self.core.stats.connections_open = self.table.len() as u64;

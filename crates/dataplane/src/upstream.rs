@@ -5,7 +5,7 @@ use std::{io, net::TcpStream, time::Duration};
 use socket2::{Domain, Protocol, Socket, Type};
 use wsi_policy::UpstreamId;
 
-use crate::options::{Server, Upstream};
+use crate::options::{ClientTls, Server, Upstream};
 
 /// How many servers of an upstream one connection tries.
 const ATTEMPTS_MAX: u32 = 8;
@@ -20,6 +20,7 @@ pub(crate) struct Balancer {
 #[derive(Debug)]
 struct Group {
     connect_timeout: Duration,
+    tls: Option<ClientTls>,
     places: Vec<Place>,
 }
 
@@ -68,7 +69,8 @@ impl Balancer {
     pub fn adopt(&mut self, upstreams: &[Upstream]) {
         for (index, upstream) in upstreams.iter().enumerate() {
             if index == self.upstreams.len() {
-                self.upstreams.push(Group { connect_timeout: upstream.connect_timeout, places: Vec::new() });
+                let connect_timeout = upstream.connect_timeout;
+                self.upstreams.push(Group { connect_timeout, tls: None, places: Vec::new() });
             }
             if let Some(group) = self.upstreams.get_mut(index) {
                 group.adopt(upstream);
@@ -78,6 +80,11 @@ impl Balancer {
 
     pub fn connect_timeout(&self, id: UpstreamId) -> Option<Duration> {
         self.upstreams.get(id.0).map(|group| group.connect_timeout)
+    }
+
+    /// How the servers prove who they are; `None`: they are not asked.
+    pub fn tls(&self, id: UpstreamId) -> Option<&ClientTls> {
+        self.upstreams.get(id.0)?.tls.as_ref()
     }
 
     /// The server with the fewest connections for its weight that was not tried; counts a connection to it.
@@ -112,6 +119,7 @@ impl Balancer {
 impl Group {
     fn adopt(&mut self, upstream: &Upstream) {
         self.connect_timeout = upstream.connect_timeout;
+        self.tls = upstream.tls.clone();
         self.places.iter_mut().for_each(|place| place.is_active = false);
         for server in &upstream.servers {
             let known = |place: &&mut Place| !place.is_active && place.server.address == server.address;
@@ -162,7 +170,7 @@ mod tests {
     }
 
     fn upstream(servers: Vec<Server>) -> Upstream {
-        Upstream { servers, connect_timeout: Duration::from_secs(1) }
+        Upstream { servers, connect_timeout: Duration::from_secs(1), tls: None }
     }
 
     fn balancer(weights: &[u32]) -> Balancer {

@@ -72,10 +72,11 @@ pub enum Refusal {
     Timeout,
     UpstreamTimeout,
     UpstreamUnreachable,
+    UpstreamUnverified,
 }
 
 impl Refusal {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Compression,
         Self::ConnectionsMax,
         Self::EarlyData,
@@ -87,6 +88,7 @@ impl Refusal {
         Self::Timeout,
         Self::UpstreamTimeout,
         Self::UpstreamUnreachable,
+        Self::UpstreamUnverified,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -102,6 +104,7 @@ impl Refusal {
             Self::Timeout => "timeout-ms",
             Self::UpstreamTimeout => "upstream-timeout",
             Self::UpstreamUnreachable => "upstream-unreachable",
+            Self::UpstreamUnverified => "upstream-unverified",
         }
     }
 
@@ -112,7 +115,7 @@ impl Refusal {
             Self::Origin => 403,
             Self::Route => 404,
             Self::Timeout => 408,
-            Self::UpstreamUnreachable => 502,
+            Self::UpstreamUnreachable | Self::UpstreamUnverified => 502,
             Self::ConnectionsMax | Self::MemoryMax => 503,
             Self::UpstreamTimeout => 504,
         }
@@ -136,6 +139,7 @@ impl Refusal {
             Self::Timeout => "The upgrade took too long.",
             Self::UpstreamTimeout => "The server behind did not answer in time.",
             Self::UpstreamUnreachable => "The server behind can't be reached.",
+            Self::UpstreamUnverified => "The server behind did not prove who it is.",
         }
     }
 }

@@ -74,6 +74,8 @@ pub struct Place<'a> {
     pub client: IpAddr,
     /// Hops whose X-Forwarded-For says who the client is.
     pub trusted: &'a [IpNet],
+    /// The client speaks TLS.
+    pub is_tls: bool,
     /// Why no more connections may be opened.
     pub full: Option<Refusal>,
 }
@@ -144,7 +146,7 @@ impl Upgrade {
         }
         let key = Key::new(context.worker.nonce());
         let mut out = Vec::with_capacity(head.len() + 128);
-        let hop = Hop { client: place.client, is_tls: false };
+        let hop = Hop { client: place.client, is_tls: place.is_tls };
         let compression = offers_compression(engine, &request);
         let allowed = |name: &&str| accepts(engine, name);
         handshake::write_upstream_request(&request, &key, allowed, compression, hop, &mut out);

@@ -131,7 +131,7 @@ impl Inspected {
     fn open(&mut self, request: &[&[u8]], answer: &dyn Fn(&[u8]) -> Vec<u8>) -> Answer {
         let Self { engines, routes, worker, sink, now_ns, .. } = self;
         let client = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        let place = Place { routes, engines, client, trusted: &[], full: None };
+        let place = Place { routes, engines, client, trusted: &[], is_tls: false, full: None };
         let context = &mut Context { now_ns: now_ns.get(), worker, sink };
         let mut upgrade = Upgrade::default();
         let mut told = Answer::default();

@@ -234,28 +234,6 @@ def test_a_tolerated_spelling_does_not_move_the_columns_after_it(check):
     assert any(re.search(rf"policy\.kdl:{line}:({col}|{col + 1})\b", done.said) for line, col in places), done.said
 
 
-NOT_BUILT = {
-    "listener tls": (
-        'bind "127.0.0.1:8080"',
-        'bind "127.0.0.1:8080"\n    tls { certificate "c.pem"; key "k.pem" }',
-        "tls",
-    ),
-    "upstream tls": ('server "127.0.0.1:9001"', 'server "127.0.0.1:9001"\n    tls { server-name "b.internal" }', "tls"),
-}
-
-
-@pytest.mark.parametrize("name", NOT_BUILT)
-def test_what_is_not_built_yet_is_refused_as_such(check, tmp_path, name):
-    for file in ("c.pem", "k.pem"):
-        (tmp_path / file).write_text("{}")
-    right, other, word = NOT_BUILT[name]
-    done = check(INLINE.replace(right, other, 1))
-    assert done.returncode == 1, done.said
-    assert word in done.said
-    assert re.search(r"not (yet )?(built|supported|implemented|available|served)|not yet", done.said), done.said
-    assert not re.search(r"unknown (node|name)|did you mean", done.said), "it is known, only not built"
-
-
 def test_the_contract_file_parses_and_its_unbuilt_nodes_are_refused(check):
     text = (HERE / "support" / "contract.kdl").read_text()
     done = check(text, "contract.kdl")

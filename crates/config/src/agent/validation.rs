@@ -8,6 +8,7 @@ use wsi_policy::{Action, Directions, MessageTypes, ProtobufType, SchemaType, Unk
 use super::{choose, read_action, read_directions};
 use crate::diagnostics::Findings;
 use crate::document::{Block, Value, property};
+use crate::file;
 
 pub(super) fn read_all(
     policy: &str,
@@ -119,28 +120,6 @@ fn read_consequence(block: Block<'_>, findings: &mut Findings) -> Action {
     Action::Alert
 }
 
-/// A relative path is looked for in the current directory, then beside the configuration.
 fn find_file(value: Value<'_>, holds: &str, base: &Path, findings: &mut Findings) -> Option<PathBuf> {
-    let path = Path::new(value.string(findings)?);
-    let beside = base.join(path);
-    if let Some(found) = [path, &beside].into_iter().find(|place| place.is_file()) {
-        return Some(found.to_owned());
-    }
-    let (shown, beside) = (path.display(), beside.display());
-    if path.is_dir() {
-        findings.mistake(
-            value.span(),
-            format!("schema file \"{shown}\" is a folder"),
-            format!("name the file in it that holds {holds}"),
-        );
-        return None;
-    }
-    let help = match path.is_absolute() || beside.to_string() == shown.to_string() {
-        true => format!("create {shown}, which should hold {holds}, or correct the path"),
-        false => format!(
-            "create it in the current directory or at {beside}; it should hold {holds}. Or correct the path"
-        ),
-    };
-    findings.mistake(value.span(), format!("schema file \"{shown}\" is missing"), help);
-    None
+    file::find(value, "schema file", holds, base, findings)
 }

@@ -20,7 +20,7 @@ static RUNTIME: &[Form] = &[
 
 static LISTENER: &[Form] = &[
     leaf("bind", "bind \"127.0.0.1:8080\"").required(),
-    leaf("tls", "tls { ... }").refused("remove it, and end TLS in front of this listener"),
+    block("tls", "tls { certificate \"cert.pem\"; key \"key.pem\" }", SERVER_TLS),
     leaf("proxy-protocol", "proxy-protocol false"),
     leaf("trusted-proxies", "trusted-proxies \"10.0.0.0/8\"").several(),
     Form {
@@ -31,12 +31,21 @@ static LISTENER: &[Form] = &[
     .repeated(),
 ];
 
+static SERVER_TLS: &[Form] = &[
+    leaf("certificate", "certificate \"cert.pem\"").required(),
+    leaf("key", "key \"key.pem\"").required(),
+    leaf("client-ca", "client-ca \"ca.pem\""),
+];
+
+static CLIENT_TLS: &[Form] =
+    &[leaf("server-name", "server-name \"backend.internal\""), leaf("ca", "ca \"ca.pem\"")];
+
 static UPSTREAM: &[Form] = &[
     Form { properties: &[optional("weight")], ..leaf("server", "server \"127.0.0.1:9001\" weight=1") }
         .required()
         .repeated(),
     leaf("connect-timeout-ms", "connect-timeout-ms 1000"),
-    leaf("tls", "tls { ... }").refused("remove it, and reach the servers over a plain connection"),
+    block("tls", "tls { server-name \"backend.internal\" }", CLIENT_TLS),
 ];
 
 static AGENT: &[Form] = &[
