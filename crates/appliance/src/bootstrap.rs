@@ -3,12 +3,12 @@
 use std::{
     error::Error,
     fs::File,
-    io,
+    io::{self, Write},
     net::TcpListener,
     path::Path,
     process::ExitCode,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     thread::{self, JoinHandle},
@@ -21,7 +21,7 @@ use wsi_dataplane::{Dataplane, Drainer, Options, ShardOptions};
 use wsi_telemetry::{Exposition, Names, Reloads, ShardCells, audit};
 
 use crate::{
-    admin::{self, AdminServer, AdminState, Readiness, ReadinessCell},
+    admin::{self, AdminServer, AdminState, Api, Readiness, ReadinessCell, Recent, Tee},
     plan::Plan,
     reload::Reload,
     report,
@@ -29,13 +29,15 @@ use crate::{
     sockets,
 };
 
+const TOKEN_SIZE_MIN: usize = 16;
+
 /// A process that serves.
 pub(crate) struct Running {
     dataplane: Dataplane,
     audit: Option<AuditThread>,
     readiness: Arc<ReadinessCell>,
     admin: Option<AdminServer>,
-    reload: Option<Reload>,
+    reload: Arc<Mutex<Reload>>,
 }
 
 struct AuditThread {
@@ -73,7 +75,11 @@ impl Running {
     pub fn start(plan: Plan, path: Option<&Path>) -> Result<Self, Box<dyn Error>> {
         let names = Arc::new(names(&plan));
         let reloads = Arc::new(Reloads::default());
-        let reload = path.map(|path| Reload::new(path.to_owned(), &plan, &names, &reloads));
+        let reload = Reload::new(path.map(Path::to_owned), &plan, &names, &reloads);
+        let reload = Arc::new(Mutex::new(reload));
+        let token = plan.settings.admin.as_ref().and_then(|admin| admin.token_path.as_deref());
+        let token = token.map(read_token).transpose()?;
+        let recent = plan.settings.admin.as_ref().map(|_| Recent::default());
         let admin = plan.settings.admin.as_ref().map(|admin| bind_admin(admin.bind)).transpose()?;
         let file = plan.settings.audit.as_ref().map(|audit| audit::open(&audit.path)).transpose()?;
 
@@ -84,9 +90,9 @@ impl Running {
             .cpus
             .iter()
             .map(|_| audit::queue(audit::QUEUE_RECORDS_DEFAULT, payload))
-            .map(|(sender, receiver)| (Some(sender).filter(|_| file.is_some()), receiver))
+            .map(|(sender, receiver)| (Some(sender).filter(|_| file.is_some() || recent.is_some()), receiver))
             .unzip();
-        let writer = file.map(|file| audit_writer(receivers, &names, file));
+        let writer = sink(file, recent.as_ref()).map(|sink| audit_writer(receivers, &names, sink));
         let counts = writer.as_ref().map(audit::Writer::counts).unwrap_or_default();
         let exposition =
             Exposition::new(Arc::clone(&names), cells.clone(), counts, reloads, env!("CARGO_PKG_VERSION"));
@@ -94,7 +100,19 @@ impl Running {
         let dataplane = Dataplane::start(options(plan, &names, senders, cells))?;
         let readiness = Arc::new(ReadinessCell::default());
         let metrics = Arc::new(move || exposition.render());
-        let state = AdminState { metrics, readiness: Arc::clone(&readiness) };
+        let api = recent.map(|recent| {
+            Arc::new(Api {
+                control: dataplane.control(),
+                reloader: dataplane.reloader(),
+                drainer: dataplane.drainer(),
+                reload: Arc::clone(&reload),
+                readiness: Arc::clone(&readiness),
+                names,
+                recent,
+                token,
+            })
+        });
+        let state = AdminState { metrics, readiness: Arc::clone(&readiness), api };
         let admin = admin.map(|listener| admin::start(listener, state)).transpose()?;
         let audit = writer.map(AuditThread::start).transpose()?;
         readiness.set(Readiness::Ready);
@@ -103,17 +121,17 @@ impl Running {
 
     /// # Errors
     /// A shard that broke.
-    pub fn run_until_signal(mut self, signals: Signals) -> io::Result<()> {
+    pub fn run_until_signal(self, signals: Signals) -> io::Result<()> {
         let (readiness, drainer) = (Arc::clone(&self.readiness), self.drainer());
         let on_drain = move || {
             readiness.set(Readiness::Draining);
             drainer.drain();
         };
-        let (mut reload, reloader) = (self.reload.take(), self.dataplane.reloader());
-        let on_reload = move || match reload.as_mut().map(|reload| reload.reload(&reloader)) {
-            Some(Ok(done)) => eprintln!("{done}"),
-            Some(Err(error)) => eprintln!("{error}\nnot reloaded: what held before still holds"),
-            None => eprintln!("there is no file to read again"),
+        let (reload, reloader) = (Arc::clone(&self.reload), self.dataplane.reloader());
+        let on_reload = move || match reload.lock().unwrap_or_else(PoisonError::into_inner).reload(&reloader)
+        {
+            Ok(done) => eprintln!("{done}"),
+            Err(error) => eprintln!("{error}\nnot reloaded: what held before still holds"),
         };
         signals.serve(on_reload, on_drain)?;
         self.join()
@@ -151,8 +169,38 @@ impl AuditThread {
     }
 }
 
-fn audit_writer(receivers: Vec<audit::Receiver>, names: &Arc<Names>, file: File) -> audit::Writer {
-    audit::Writer::new(receivers, Arc::clone(names), Box::new(file)).with_failure_report(|error| {
+/// The file, and beside it what the live page shows; `None`: there is neither.
+fn sink(file: Option<File>, recent: Option<&Recent>) -> Option<Box<dyn Write + Send>> {
+    match (file, recent) {
+        (None, None) => None,
+        (Some(file), None) => Some(Box::new(file)),
+        (None, Some(recent)) => Some(Box::new(Tee::new(io::sink(), recent.clone()))),
+        (Some(file), Some(recent)) => Some(Box::new(Tee::new(file, recent.clone()))),
+    }
+}
+
+/// Whoever knows it may change what the process does, so it has to be long.
+fn read_token(path: &Path) -> Result<String, Box<dyn Error>> {
+    let shown = path.display();
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| format!("{shown}: {error}; it should hold the token of admin"))?;
+    let token = text.trim();
+    if token.len() < TOKEN_SIZE_MIN || token.contains(char::is_whitespace) {
+        let help = "as `openssl rand -hex 32` makes one";
+        return Err(format!(
+            "{shown}: a token has at least {TOKEN_SIZE_MIN} characters and no space, {help}"
+        )
+        .into());
+    }
+    Ok(token.to_owned())
+}
+
+fn audit_writer(
+    receivers: Vec<audit::Receiver>,
+    names: &Arc<Names>,
+    sink: Box<dyn Write + Send>,
+) -> audit::Writer {
+    audit::Writer::new(receivers, Arc::clone(names), sink).with_failure_report(|error| {
         eprintln!("audit: {error}; records are lost and counted (wsi_audit_lost_total) until it works again");
     })
 }

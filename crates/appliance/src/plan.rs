@@ -8,7 +8,10 @@ use std::{
     time::Duration,
 };
 
-use wsi_config::{Configuration, Settings, Template, Warning, policy::Transport};
+use wsi_config::{
+    Configuration, Settings, Template, Warning,
+    policy::{Policy, Transport},
+};
 use wsi_dataplane::{Listener, Revision, Route, Server, Upstream};
 use wsi_inspect::Engine;
 
@@ -18,6 +21,7 @@ use crate::{memory, reload::Lineage, tls};
 pub(crate) struct Plan {
     pub settings: Settings,
     pub engines: Vec<Arc<Engine>>,
+    pub policies: Vec<Policy>,
     pub lineages: Vec<Lineage>,
     /// By policy: where proxies reach it, and what they may add to it.
     pub agents: Vec<Option<Agent>>,
@@ -53,7 +57,7 @@ impl Plan {
     pub fn of(configuration: Configuration) -> Result<Self, Box<dyn Error>> {
         let engines = compile(&configuration, &[])?;
         let Configuration { settings, ruleset, warnings, templates, .. } = configuration;
-        let transports = ruleset.policies.into_iter().map(|policy| policy.transport);
+        let transports = ruleset.policies.iter().map(|policy| policy.transport.clone());
         let agents = transports
             .zip(templates)
             .map(|(transport, template)| Some(Agent { transport: transport?, template: template? }))
@@ -65,7 +69,18 @@ impl Plan {
         let upstreams = settings.upstreams.iter().map(upstream).collect::<Result<_, _>>()?;
         let cpus = cpus(&settings.runtime.shards)?;
         let memory_max = memory::memory_max(settings.runtime.memory_max);
-        Ok(Self { settings, engines, lineages, agents, warnings, listeners, upstreams, cpus, memory_max })
+        Ok(Self {
+            settings,
+            engines,
+            policies: ruleset.policies,
+            lineages,
+            agents,
+            warnings,
+            listeners,
+            upstreams,
+            cpus,
+            memory_max,
+        })
     }
 
     /// What shards begin with.

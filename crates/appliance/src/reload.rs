@@ -10,7 +10,7 @@ use std::{
 
 use wsi_config::{
     Configuration, Settings,
-    policy::{PolicyId, Transport, UpstreamId},
+    policy::{Mode, Policy, PolicyId, Transport, UpstreamId},
 };
 use wsi_dataplane::{Reloader, Revision, Route, Upstream};
 use wsi_inspect::Engine;
@@ -24,10 +24,13 @@ pub(crate) type Lineage = Arc<Mutex<Arc<Engine>>>;
 
 /// Reads the configuration again when it is asked to.
 pub(crate) struct Reload {
-    path: PathBuf,
+    /// `None`: there is no file.
+    path: Option<PathBuf>,
     /// Of the start: what can't change without a restart.
     settings: Settings,
     transports: HashMap<String, Option<Transport>>,
+    /// As they were configured last.
+    policies: Vec<Policy>,
     /// By policy, in the order of [`Engine::index`].
     lineages: Vec<Lineage>,
     upstreams: Vec<(String, Upstream)>,
@@ -48,17 +51,17 @@ pub(crate) struct Reloaded {
 }
 
 impl Reload {
-    pub fn new(path: PathBuf, plan: &Plan, names: &Arc<Names>, reloads: &Arc<Reloads>) -> Self {
-        let transports = plan.engines.iter().zip(&plan.agents);
+    pub fn new(path: Option<PathBuf>, plan: &Plan, names: &Arc<Names>, reloads: &Arc<Reloads>) -> Self {
         reloads.revision.set(1);
         Self {
             path,
             settings: plan.settings.clone(),
-            transports: transports
-                .map(|(engine, agent)| {
-                    (engine.name().to_owned(), agent.as_ref().map(|agent| agent.transport.clone()))
-                })
+            transports: plan
+                .policies
+                .iter()
+                .map(|policy| (policy.name.clone(), policy.transport.clone()))
                 .collect(),
+            policies: plan.policies.clone(),
             lineages: plan.lineages.clone(),
             upstreams: plan
                 .settings
@@ -71,6 +74,38 @@ impl Reload {
             names: Arc::clone(names),
             reloads: Arc::clone(reloads),
         }
+    }
+
+    /// By policy, in the order of [`Engine::index`].
+    pub fn engines(&self) -> &[Arc<Engine>] {
+        &self.revision.engines
+    }
+
+    pub fn revision(&self) -> u32 {
+        self.revision.number
+    }
+
+    /// Switches a policy until the next reload, from when on the file says how it is.
+    ///
+    /// # Errors
+    /// There is no such policy, or a shard that can't go by it.
+    pub fn set_mode(&mut self, name: &str, mode: Mode, reloader: &Reloader) -> Result<(), Box<dyn Error>> {
+        let policy = self.policies.iter().find(|policy| policy.name == name);
+        let policy = Policy { mode, ..policy.ok_or_else(|| format!("no policy is called {name}"))?.clone() };
+        let place = self.revision.engines.iter().position(|engine| engine.name() == name);
+        let lineage = place.and_then(|place| self.lineages.get(place)).ok_or("it has no engine")?;
+        let latest = Arc::clone(&lineage.lock().unwrap_or_else(PoisonError::into_inner));
+        let engine = Arc::new(Engine::compile_over(&policy, &latest)?);
+        self.names.learn(&engine)?;
+        let replaced = |each: &Arc<Engine>| {
+            if each.index() == engine.index() { Arc::clone(&engine) } else { Arc::clone(each) }
+        };
+        let revision = Revision {
+            number: self.revision.number + 1,
+            engines: self.revision.engines.iter().map(replaced).collect(),
+            ..self.revision.clone()
+        };
+        self.install(revision, &[engine], reloader)
     }
 
     /// Reads, compiles and installs. Connections go on: their next message is judged by the new configuration.
@@ -86,7 +121,8 @@ impl Reload {
     }
 
     fn try_reload(&mut self, reloader: &Reloader) -> Result<Reloaded, Box<dyn Error>> {
-        let configuration = wsi_config::load(&self.path)?;
+        let path = self.path.as_ref().ok_or("there is no file to read again")?;
+        let configuration = wsi_config::load(path)?;
         let waits = self.waits(&configuration);
         let engines = plan::compile(&configuration, &self.lineages)?;
         for engine in &engines {
@@ -122,12 +158,23 @@ impl Reload {
             upstreams: upstreams.iter().map(|(_, upstream)| upstream.clone()).collect(),
             engines: by_index.into(),
         };
-        reloader.install(&revision)?;
-        self.keep(&engines);
+        self.install(revision, &engines, reloader)?;
         self.upstreams = upstreams;
+        self.policies = ruleset.policies;
+        Ok(Reloaded { revision: self.revision.number, warnings, waits })
+    }
+
+    fn install(
+        &mut self,
+        revision: Revision,
+        engines: &[Arc<Engine>],
+        reloader: &Reloader,
+    ) -> Result<(), Box<dyn Error>> {
+        reloader.install(&revision)?;
         self.revision = revision;
         self.reloads.revision.set(self.revision.number.into());
-        Ok(Reloaded { revision: self.revision.number, warnings, waits })
+        self.keep(engines);
+        Ok(())
     }
 
     fn keep(&mut self, engines: &[Arc<Engine>]) {

@@ -104,7 +104,7 @@ pub fn parse(name: &str, text: &str, base: &Path) -> Result<Configuration, Confi
         listeners,
         upstreams,
         audit: outlets::read_audit(root, &mut findings),
-        admin: outlets::read_admin(root, &mut findings),
+        admin: outlets::read_admin(root, base, &mut findings),
     };
     let (warnings, places) = findings.into_warnings()?;
     let templates = Template::of_all(&document, &policies, base);

@@ -126,5 +126,7 @@ pub enum Payload {
 /// The address of metrics and health (`admin`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admin {
+    /// The file of the token with which things may be changed; `None`: nothing may.
+    pub token_path: Option<PathBuf>,
     pub bind: SocketAddr,
 }

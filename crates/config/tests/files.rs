@@ -223,7 +223,7 @@ fn every_value_reaches_its_place() {
         configuration.warnings.iter().map(|warning| (warning.line, warning.text.as_str())).collect();
     assert_eq!(
         warnings,
-        [(28, "admin listens on 0.0.0.0:9, beyond this machine, and asks nobody for a password"),]
+        [(28, "admin listens on 0.0.0.0:9, beyond this machine: whoever reaches it may look"),]
     );
 }
 

@@ -7,6 +7,7 @@
 mod agent;
 mod budget;
 mod connection;
+mod control;
 mod core;
 mod leg;
 mod listener;
@@ -34,10 +35,11 @@ use std::{
     path::PathBuf,
     sync::{
         Arc,
-        mpsc::{self, Receiver, Sender},
+        mpsc::{self, Receiver, Sender, SyncSender},
     },
 };
 
+pub use control::{ConnectionInfo, Control, Filter, Listing, TooBusy};
 pub use memory::MemoryBound;
 /// What a [`Listener`] chooses by.
 pub use wsi_policy::Route;
@@ -48,6 +50,7 @@ pub use revision::{ReloadError, Reloader, Revision};
 use crate::{
     agent::{Agents, Compiler},
     budget::Budget,
+    control::{QUESTIONS_MAX, Question},
     core::ConnectionCount,
     revision::Handover,
     runtime::Core,
@@ -69,6 +72,7 @@ pub struct Dataplane {
     cores: Vec<Core>,
     wakes: Vec<Wake>,
     handovers: Vec<Sender<Handover>>,
+    questions: Vec<SyncSender<Question>>,
     /// Told by each shard when it ends.
     done: Receiver<()>,
 }
@@ -123,21 +127,24 @@ impl Dataplane {
             prepared.push((each, sockets, agents, wake));
         }
         let (tell_done, done) = mpsc::channel();
-        let mut plane = Self { cores: Vec::new(), wakes: Vec::new(), handovers: Vec::new(), done };
+        let mut plane =
+            Self { cores: Vec::new(), wakes: Vec::new(), handovers: Vec::new(), questions: Vec::new(), done };
         for (shard, (each, sockets, agents, wake)) in prepared.into_iter().enumerate() {
             let (shared, cpu, theirs) = (shared.clone(), each.cpu, wake.clone());
             let number = u16::try_from(shard).unwrap_or(u16::MAX);
             let compiler = compiler.clone();
             let (handover, handovers) = mpsc::channel();
+            let (question, questions) = mpsc::sync_channel(QUESTIONS_MAX);
             let make = move || {
                 let agents = Agents::new(agents, &shared.revision.engines, compiler, theirs.clone());
-                Shard::new(number, each, shared, sockets, agents, theirs, handovers)
+                Shard::new(number, each, shared, sockets, agents, theirs, (handovers, questions))
             };
             match Core::spawn(&format!("shard-{shard}"), cpu, tell_done.clone(), make) {
                 Ok(core) => {
                     plane.cores.push(core);
                     plane.wakes.push(wake);
                     plane.handovers.push(handover);
+                    plane.questions.push(question);
                 }
                 Err(source) => {
                     plane.drainer().drain();
@@ -156,6 +163,11 @@ impl Dataplane {
     /// A handle that other threads hand revisions over with.
     pub fn reloader(&self) -> Reloader {
         Reloader::new(self.wakes.iter().cloned().zip(self.handovers.iter().cloned()))
+    }
+
+    /// A handle that other threads ask about connections with.
+    pub fn control(&self) -> Control {
+        Control::new(self.wakes.iter().cloned().zip(self.questions.iter().cloned()))
     }
 
     /// Waits until all shards are done: after a drain, or when one ended for another reason, which ends the others too.

@@ -16,6 +16,7 @@ use crate::{
     agent::Agents,
     budget::{Budget, Holdings},
     connection::Connection,
+    control::Question,
     core::{ConnectionCount, Core, SCRATCH_SIZE},
     leg::Leg,
     options::ShardOptions,
@@ -50,6 +51,9 @@ pub(crate) struct Shard {
     completions: Vec<Completion>,
     due: Vec<Key>,
     handovers: Receiver<Handover>,
+    questions: Receiver<Question>,
+    /// The one that is being answered.
+    question: Option<Question>,
     /// Connections that were there when another revision came and may not have seen it yet.
     outdated: Vec<Key>,
     /// Listeners whose accept has ended and is to be asked for again at the next tick.
@@ -82,7 +86,7 @@ impl Shard {
         sockets: Vec<Socket>,
         mut agents: Agents,
         wake: Wake,
-        handovers: Receiver<Handover>,
+        (handovers, questions): (Receiver<Handover>, Receiver<Question>),
     ) -> io::Result<Self> {
         let Revision { number: revision, listeners, upstreams, engines } = shared.revision;
         let started = Instant::now();
@@ -130,6 +134,8 @@ impl Shard {
             completions: Vec::new(),
             due: Vec::new(),
             handovers,
+            questions,
+            question: None,
             outdated: Vec::new(),
             idle_listeners: Vec::new(),
         })
@@ -140,7 +146,8 @@ impl Shard {
     /// # Errors
     /// The ring is broken; nothing can be served any more.
     pub fn turn(&mut self) -> io::Result<()> {
-        let is_busy = !self.core.again.is_empty() || !self.outdated.is_empty() || self.agents.is_busy();
+        let has_work = !self.outdated.is_empty() || self.question.is_some();
+        let is_busy = !self.core.again.is_empty() || has_work || self.agents.is_busy();
         let timeout = if is_busy { Duration::ZERO } else { Duration::from_nanos(TICK_NS) };
         // Proxies wait for answers with a deadline of their own, so it matters how long their events may have waited here.
         let busy_ns = if self.agents.is_empty() { 0 } else { elapsed_ns(self.started) - self.core.now_ns };
@@ -157,6 +164,7 @@ impl Shard {
         self.agents.go_on(&mut self.core);
         self.go_on();
         self.renew();
+        self.answer();
         self.expire();
         self.core.memory.give_back();
         self.publish();
@@ -336,6 +344,9 @@ impl Shard {
             // Who asked may have lost patience.
             let _ = handover.answer.send(self.adopt(handover.revision));
         }
+        if self.question.is_none() {
+            self.question = self.questions.try_recv().ok();
+        }
         if self.wake.command() == Command::Drain && self.drain.is_none() {
             self.begin_drain();
         }
@@ -366,6 +377,17 @@ impl Shard {
         for key in self.outdated.split_off(rest) {
             self.with(key, |connection, core| connection.renew(core));
         }
+    }
+
+    /// Looks further for what another thread has asked about.
+    fn answer(&mut self) {
+        let Some(mut question) = self.question.take() else { return };
+        let mut closes = Vec::new();
+        let is_done = question.go_on(&mut self.table, &self.core, &mut closes);
+        for key in closes {
+            self.with(key, |connection, core| connection.drain(core));
+        }
+        self.question = if is_done { self.questions.try_recv().ok() } else { Some(question) };
     }
 
     fn begin_drain(&mut self) {

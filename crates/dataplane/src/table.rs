@@ -39,6 +39,16 @@ impl<T> Table<T> {
         Some(slot.connection.insert(make(Key { index, generation: slot.generation })))
     }
 
+    /// Slots, in use or free.
+    pub fn slots(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// The connection in a slot, if there is one.
+    pub fn at(&mut self, slot: usize) -> Option<&mut T> {
+        self.slots.get_mut(slot)?.connection.as_deref_mut()
+    }
+
     pub fn find(&mut self, key: Key) -> Option<&mut T> {
         let slot = self.slots.get_mut(key.index as usize)?;
         if slot.generation == key.generation { slot.connection.as_deref_mut() } else { None }

@@ -250,6 +250,10 @@ impl Engine {
         &self.rules
     }
 
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
     /// For the inspection of one message.
     pub fn budget_ns(&self) -> u64 {
         self.budget_ns

@@ -128,7 +128,8 @@ static CONTENT_FILTER: &[Form] = &[
 static AUDIT: &[Form] =
     &[leaf("path", "path \"audit.jsonl\"").required(), leaf("payload", "payload \"none\"")];
 
-static ADMIN: &[Form] = &[leaf("bind", "bind \"127.0.0.1:9600\"").required()];
+static ADMIN: &[Form] =
+    &[leaf("bind", "bind \"127.0.0.1:9600\"").required(), leaf("token-path", "token-path \"admin.token\"")];
 
 /// A node with one argument, at most once.
 const fn leaf(name: &'static str, example: &'static str) -> Form {

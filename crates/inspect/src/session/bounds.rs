@@ -8,7 +8,7 @@ use super::{
     roles::{other, sender, sends},
 };
 use crate::{
-    event::EventSink,
+    event::{EventSink, Totals},
     half::Half,
     rules::{Breach, RuleId},
 };
@@ -25,6 +25,16 @@ impl Session {
             half.assembler.memory_size() + stream + recompressor + ready
         };
         self.halves.iter().map(of_half).sum()
+    }
+
+    /// Messages and bytes that were inspected since the beginning.
+    pub fn totals(&self) -> Totals {
+        self.totals
+    }
+
+    /// When bytes came last.
+    pub fn active_ns(&self) -> u64 {
+        self.active_ns
     }
 
     /// Bytes of payload that were inspected in `direction` since the beginning.

@@ -74,13 +74,14 @@ class Inspector:
         drain_timeout_s: int = 1,
         route: str = "/*",
         listener: str = "",
+        admin: str = "",
         extra: str = "",
         first_servers: str = "",
     ):
         self.folder = folder
         self.agent = agent_block() if agent is None else agent
         self._upstream_port = upstream_port
-        self._settings = dict(runtime=runtime, shards=shards, drain=drain_timeout_s, route=route, listener=listener, extra=extra, first=first_servers)
+        self._settings = dict(runtime=runtime, shards=shards, drain=drain_timeout_s, route=route, listener=listener, admin=admin, extra=extra, first=first_servers)
         self.drain_timeout_s = drain_timeout_s
         self.audit_path = folder / "audit.jsonl"
         self.log_path = folder / "inspector.log"
@@ -159,6 +160,17 @@ class Inspector:
         except urllib.error.HTTPError as refusal:
             return refusal.code, refusal.read().decode(errors="replace")
 
+    def api(self, path: str, *, post: bool = False, token: str | None = None) -> tuple[int, dict]:
+        """Status and JSON of an answer of the API."""
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        url = f"http://127.0.0.1:{self.admin_port}/api/{path}"
+        request = urllib.request.Request(url, method="POST" if post else "GET", headers=headers)
+        try:
+            with urllib.request.urlopen(request, timeout=15) as answer:
+                return answer.status, json.loads(answer.read())
+        except urllib.error.HTTPError as refusal:
+            return refusal.code, json.loads(refusal.read())
+
     def metrics(self) -> dict[str, float]:
         """Samples by `name{labels}`."""
         status, text = self.get("/metrics")
@@ -229,7 +241,7 @@ upstream "backend" {{
 }}
 {self.agent}
 audit {{ path "{self.audit_path}" }}
-admin {{ bind "127.0.0.1:{self.admin_port}" }}
+admin {{ bind "127.0.0.1:{self.admin_port}"; {settings["admin"]} }}
 {settings["extra"]}
 """
         )

@@ -1,7 +1,10 @@
-//! The admin server: health and metrics over HTTP/1.1, on a control thread away from the shards.
+//! The admin server: health, metrics, the API and the live page over HTTP/1.1, on a control thread away from the shards.
 //!
 //! A connection serves one request and is closed, and there is a bound on how many there are and how long each may
 //! take, so a slow client can hold up others for seconds at most.
+
+mod api;
+mod recent;
 
 use std::{
     convert::Infallible,
@@ -19,12 +22,18 @@ use http_body_util::Full;
 use hyper::{
     Method, Request, Response, StatusCode,
     body::Bytes,
-    header::{ALLOW, CONTENT_TYPE, HeaderValue},
+    header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderValue},
     server::conn::http1,
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+use self::api::Asked;
+pub(crate) use self::{
+    api::Api,
+    recent::{Recent, Tee},
+};
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const METRICS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -48,6 +57,8 @@ pub struct AdminState {
     /// Renders the metrics, in the Prometheus text format 0.0.4.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
     pub readiness: Arc<ReadinessCell>,
+    /// `None`: there are only metrics and health.
+    pub api: Option<Arc<Api>>,
 }
 
 /// The running server. To drop it is to stop it, without waiting for its end.
@@ -153,8 +164,8 @@ async fn serve_one(
     _place: OwnedSemaphorePermit,
 ) {
     let answer = service_fn(|request| {
-        let response = respond(&request, &state);
-        async { Ok::<_, Infallible>(response) }
+        let state = state.clone();
+        async move { Ok::<_, Infallible>(respond(&request, &state).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -166,13 +177,17 @@ async fn serve_one(
     let _ = tokio::time::timeout(limits.connection_timeout, connection).await;
 }
 
-fn respond<B>(request: &Request<B>, state: &AdminState) -> Response<Full<Bytes>> {
+async fn respond<B>(request: &Request<B>, state: &AdminState) -> Response<Full<Bytes>> {
+    let path = request.uri().path();
+    if let (Some(path), Some(api)) = (path.strip_prefix("/api/"), &state.api) {
+        return respond_with(Arc::clone(api), request, path.to_owned()).await;
+    }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let mut response = text(StatusCode::METHOD_NOT_ALLOWED, TEXT, "use GET\n");
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return response;
     }
-    match request.uri().path() {
+    match path {
         "/metrics" => text(StatusCode::OK, METRICS_TEXT, (state.metrics)()),
         "/healthz" => text(StatusCode::OK, TEXT, "ok\n"),
         "/readyz" => match state.readiness.value() {
@@ -180,8 +195,46 @@ fn respond<B>(request: &Request<B>, state: &AdminState) -> Response<Full<Bytes>>
             Readiness::Starting => text(StatusCode::SERVICE_UNAVAILABLE, TEXT, "starting\n"),
             Readiness::Draining => text(StatusCode::SERVICE_UNAVAILABLE, TEXT, "draining\n"),
         },
-        _ => text(StatusCode::NOT_FOUND, TEXT, "not here; there are /metrics, /healthz and /readyz\n"),
+        "/" if state.api.is_some() => page(),
+        _ => text(
+            StatusCode::NOT_FOUND,
+            TEXT,
+            "not here; there are /, /metrics, /healthz, /readyz and /api/\n",
+        ),
     }
+}
+
+/// Shards answer between their turns, so the thread that serves must not wait for them.
+async fn respond_with<B>(api: Arc<Api>, request: &Request<B>, path: String) -> Response<Full<Bytes>> {
+    let (method, query) = (request.method().clone(), request.uri().query().unwrap_or_default().to_owned());
+    let authorization = request.headers().get(AUTHORIZATION).map(|value| value.as_bytes().to_vec());
+    let answer = tokio::task::spawn_blocking(move || {
+        api.answer(&Asked {
+            method: &method,
+            path: &path,
+            query: &query,
+            authorization: authorization.as_deref(),
+        })
+    });
+    let Ok((status, value)) = answer.await else {
+        return text(StatusCode::INTERNAL_SERVER_ERROR, TEXT, "a bug: please report it\n");
+    };
+    let mut response = text(status, "application/json", format!("{value}\n"));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST"));
+    }
+    response
+}
+
+/// Nothing of it comes from elsewhere, and it may ask nobody else.
+fn page() -> Response<Full<Bytes>> {
+    const POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'; \
+        img-src data:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
+    let mut response = text(StatusCode::OK, "text/html; charset=utf-8", include_str!("page.html"));
+    response.headers_mut().insert("content-security-policy", HeaderValue::from_static(POLICY));
+    response.headers_mut().insert("x-content-type-options", HeaderValue::from_static("nosniff"));
+    response
 }
 
 fn text(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
@@ -206,7 +259,7 @@ mod tests {
     ) -> (AdminServer, AdminState, SocketAddr) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let state = AdminState { metrics: Arc::new(metrics), readiness: Arc::default() };
+        let state = AdminState { metrics: Arc::new(metrics), readiness: Arc::default(), api: None };
         (start_with(listener, state.clone(), limits).unwrap(), state, address)
     }
 
