@@ -76,6 +76,11 @@ pub(super) fn acceptance(request: &[u8], fields: &[(&str, &str)]) -> Vec<u8> {
     head("HTTP/1.1 101 Switching Protocols", fields, &needed)
 }
 
+/// An answer head that refuses.
+pub(super) fn rejection(status: u16) -> Vec<u8> {
+    head(&format!("HTTP/1.1 {status} Recorded"), &[], &[("Content-Length", "0")])
+}
+
 /// The recorded answer to `asked`, as the same server would have answered `upstream`: our own request, with a key of our own, and
 /// without what the policy does not offer on.
 pub(super) fn retold(answer: &[u8], asked: &[u8], upstream: &[u8]) -> Vec<u8> {

@@ -8,7 +8,7 @@ use wsi_config::policy::Direction::{self, ToClient, ToServer};
 
 use super::{
     Options,
-    capture::lines,
+    capture::{har, lines},
     connection::Connection,
     opening::{CLIENT, Opening},
     player::{Fault, Player},
@@ -261,6 +261,56 @@ fn any_lines_are_played_or_refused_with_their_place() {
         let tried = runner.run(&bytes, |bytes| {
             if let Err(fault) = lines::play(*player.borrow_mut(), bytes.as_slice(), "file") {
                 prop_assert!(fault.to_string().starts_with("file:"), "{}", fault);
+            }
+            Ok(())
+        });
+        Ok(tried.map_err(|error| error.to_string())?)
+    });
+}
+
+/// Archives that are nearly right.
+fn archive() -> impl Strategy<Value = String> {
+    let message = prop_oneof![
+        Just(r#"{"type":"send","time":1.5,"opcode":1,"data":"good \u00e9"}"#),
+        Just(r#"{"type":"receive","time":-1,"opcode":2,"data":"AAH/"}"#),
+        Just(r#"{"type":"send","time":1700000000000,"opcode":2,"data":"?"}"#),
+        Just(r#"{"type":"error","time":1e300,"opcode":-1,"data":"closed"}"#),
+        Just(r#"{"type":"send","time":1,"opcode":8,"data":"x"}"#),
+        Just(r#"{"type":"send","time":1,"opcode":1,"data":"\ud800"}"#),
+        Just("7"),
+    ];
+    let messages = proptest::collection::vec(message, 0..4).prop_map(|all| format!("[{}]", all.join(",")));
+    let messages = prop_oneof![4 => messages, 1 => Just("null".to_owned()), 1 => Just("{}".to_owned())];
+    let url = prop_oneof![Just("wss://a/b?c"), Just("https://a"), Just("data:x"), Just("ws://a\\r\\nb")];
+    let status = prop_oneof![Just("101"), Just("0"), Just("403"), Just("-7"), Just("1e9"), Just("\"x\"")];
+    let entry = (messages, url, status).prop_map(|(messages, url, status)| {
+        format!(
+            r#"{{"_resourceType":"websocket","_webSocketMessages":{messages},"request":{{"url":"{url}","headers":[{{"name":":m","value":"x"}},{{"name":"Origin","value":"https://a\nb"}}]}},"response":{{"status":{status}}}}}"#
+        )
+    });
+    proptest::collection::vec(prop_oneof![4 => entry, 1 => Just("[]".to_owned())], 0..4)
+        .prop_map(|entries| format!(r#"{{"log":{{"version":"1.2","entries":[{}]}}}}"#, entries.join(",")))
+}
+
+#[test]
+fn any_archive_is_played_or_refused_with_its_place() {
+    let options = Options { all: true, ..Options::default() };
+    let mut runner = TestRunner::default();
+    let bytes = (archive(), any::<proptest::sample::Index>(), 0..4_u8).prop_map(|(text, at, how)| {
+        let mut bytes = text.into_bytes();
+        let at = at.index(bytes.len());
+        match how {
+            0 => bytes.truncate(at),
+            1 => bytes[at] ^= 0x15,
+            _ => {}
+        }
+        bytes
+    });
+    told(&[FILTER], &options, |player| {
+        let player = RefCell::new(player);
+        let tried = runner.run(&bytes, |bytes| {
+            if let Err(fault) = har::play(*player.borrow_mut(), bytes.as_slice(), "file") {
+                prop_assert!(fault.to_string().starts_with("file: "), "{}", fault);
             }
             Ok(())
         });

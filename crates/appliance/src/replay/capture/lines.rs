@@ -12,6 +12,7 @@ use serde::Deserialize;
 use wsi_config::policy::Direction;
 use wsi_inspect::Opcode;
 
+use super::{CONTROL_SIZE_MAX, TIME_MAX_MS};
 use crate::replay::{
     connection::Connection,
     opening::{CLIENT, Opening, Url, acceptance, request},
@@ -21,8 +22,6 @@ use crate::replay::{
 /// The longest line, in bytes.
 const LINE_SIZE_MAX: u64 = 256 << 20;
 const CONNECTIONS_MAX: usize = 65_536;
-/// The latest time, in milliseconds: that of the year 2286.
-const TIME_MAX_MS: f64 = 1e13;
 
 const FIELDS: &str = "a line is {\"connection\": \"...\", \"time_ms\": 0, \"direction\": \"to_server\" or \"to_client\", \
     \"opcode\": \"text\", \"binary\", \"ping\", \"pong\" or \"close\", \"data\": \"...\" or \"data_base64\": \"...\"}, and \
@@ -96,26 +95,12 @@ pub(in crate::replay) fn play(
         if text.trim_ascii().is_empty() {
             continue;
         }
-        open.play(player, &text).map_err(|mistake| match mistake {
-            Mistake::InLine(why) => format!("{name}:{number}: {why}").into(),
-            Mistake::Other(fault) => fault,
-        })?;
+        open.play(player, &text).map_err(|why| format!("{name}:{number}: {why}"))?;
     }
     if open.connections.is_empty() {
         return Err(format!("{name}: has no message; {FIELDS}").into());
     }
     open.connections.into_iter().try_for_each(|connection| player.close(connection))
-}
-
-enum Mistake {
-    InLine(String),
-    Other(Fault),
-}
-
-impl From<String> for Mistake {
-    fn from(why: String) -> Self {
-        Self::InLine(why)
-    }
 }
 
 /// Connections in the order of their first lines.
@@ -128,7 +113,7 @@ struct Open {
 }
 
 impl Open {
-    fn play(&mut self, player: &mut Player<'_>, text: &[u8]) -> Result<(), Mistake> {
+    fn play(&mut self, player: &mut Player<'_>, text: &[u8]) -> Result<(), Fault> {
         let line: Line<'_> =
             serde_json::from_slice(text.trim_ascii()).map_err(|error| mistake_of(text, &error))?;
         if !(0.0..=TIME_MAX_MS).contains(&line.time_ms) {
@@ -148,16 +133,20 @@ impl Open {
             return Err(why.into());
         }
         self.times[place] = line.time_ms;
-        player
-            .message(&mut self.connections[place], line.direction.into(), at_ns, line.opcode.bits(), &payload)
-            .map_err(Mistake::Other)
+        player.message(
+            &mut self.connections[place],
+            line.direction.into(),
+            at_ns,
+            line.opcode.bits(),
+            &payload,
+        )
     }
 
-    fn place(&mut self, player: &mut Player<'_>, line: &Line<'_>, at_ns: u64) -> Result<usize, Mistake> {
+    fn place(&mut self, player: &mut Player<'_>, line: &Line<'_>, at_ns: u64) -> Result<usize, Fault> {
         if let Some(place) = self.places.get(&*line.connection) {
             if line.says_how_it_opened() {
                 let why = "url, origin, subprotocol and client belong on the first line of a connection; remove them here";
-                return Err(why.to_owned().into());
+                return Err(why.into());
             }
             return Ok(*place);
         }
@@ -166,9 +155,7 @@ impl Open {
         }
         let opening = line.opening(at_ns)?;
         let name = line.connection.clone().into_owned();
-        let connection =
-            player.open(name.clone(), &opening).map_err(|fault| Mistake::InLine(fault.to_string()))?;
-        self.connections.push(connection);
+        self.connections.push(player.open(name.clone(), &opening)?);
         self.times.push(line.time_ms);
         self.places.insert(name, self.connections.len() - 1);
         Ok(self.connections.len() - 1)
@@ -236,7 +223,7 @@ impl Line<'_> {
             (_, Some(_), _) => return Err("code belongs to a close; remove it".to_owned()),
             (_, None, _) => {}
         }
-        if payload.len() > 125 && !matches!(self.opcode, Kind::Text | Kind::Binary) {
+        if payload.len() > CONTROL_SIZE_MAX && !matches!(self.opcode, Kind::Text | Kind::Binary) {
             return Err("a ping, pong or close has at most 125 bytes; shorten it".to_owned());
         }
         Ok(payload)
@@ -264,14 +251,12 @@ impl Kind {
     }
 }
 
-fn mistake_of(text: &[u8], error: &serde_json::Error) -> Mistake {
+fn mistake_of(text: &[u8], error: &serde_json::Error) -> String {
     if std::str::from_utf8(text).is_err() {
-        return Mistake::InLine(
-            "is not UTF-8; save the file as UTF-8, and other bytes as data_base64".to_owned(),
-        );
+        return "is not UTF-8; save the file as UTF-8, and other bytes as data_base64".to_owned();
     }
     // Its line is always the first, and not the file's.
     let why = error.to_string();
     let why = why.split(" at line ").next().unwrap_or(&why);
-    Mistake::InLine(format!("column {}: {why}; {FIELDS}", error.column()))
+    format!("column {}: {why}; {FIELDS}", error.column())
 }

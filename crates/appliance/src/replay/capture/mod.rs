@@ -1,5 +1,6 @@
 //! Recorded traffic, whichever way it was recorded.
 
+pub(super) mod har;
 pub(super) mod lines;
 
 use std::{
@@ -12,6 +13,15 @@ use super::player::{Fault, Player};
 
 /// Enough to tell one format from another, and what a read takes.
 const BUFFER_SIZE: usize = 64 << 10;
+/// The latest time, in milliseconds: that of the year 2286.
+const TIME_MAX_MS: f64 = 1e13;
+/// The largest payload of a control frame, in bytes (RFC 6455 section 5.5).
+const CONTROL_SIZE_MAX: usize = 125;
+
+enum Format {
+    Har,
+    Lines,
+}
 
 /// Plays the file at `path`.
 ///
@@ -23,9 +33,25 @@ pub(super) fn play(player: &mut Player<'_>, path: &Path) -> Result<(), Fault> {
         |error| format!("{name}: can't be read: {error}; check the path and that the file may be read");
     let mut file = BufReader::with_capacity(BUFFER_SIZE, File::open(path).map_err(unreadable)?);
     let start = file.fill_buf().map_err(unreadable)?;
-    if start.is_empty() {
-        return Err(format!("{name}: is empty; record the traffic again").into());
-    }
+    let format = Format::of(start).map_err(|why| format!("{name}: {why}"))?;
     player.begin(&name)?;
-    lines::play(player, file, &name)
+    match format {
+        Format::Har => har::play(player, file, &name),
+        Format::Lines => lines::play(player, file, &name),
+    }
+}
+
+impl Format {
+    /// By how the file starts: names of files say little.
+    fn of(start: &[u8]) -> Result<Self, &'static str> {
+        let text = start.trim_ascii_start();
+        match text {
+            [] => Err("is empty; record the traffic again"),
+            [0x1f, 0x8b, ..] | [0x28, 0xb5, 0x2f, 0xfd, ..] => Err("is compressed; unpack it first"),
+            // An archive has nothing beside its log.
+            [b'{', rest @ ..] if rest.trim_ascii_start().starts_with(b"\"log\"") => Ok(Self::Har),
+            [b'{', ..] => Ok(Self::Lines),
+            _ => Err("is neither HAR nor JSON lines; export one of them"),
+        }
+    }
 }
