@@ -35,7 +35,7 @@ pub(crate) struct Options {
     /// The configuration; a second one shows what it would change; without one, a policy with the three built-in rule sets
     #[arg(short, long, value_name = "FILE")]
     config: Vec<PathBuf>,
-    /// Recorded traffic, told apart by what is in it: HAR, or JSON lines
+    /// Recorded traffic, told apart by what is in it: HAR, JSON lines, pcap or pcapng
     #[arg(required = true, value_name = "CAPTURE")]
     captures: Vec<PathBuf>,
     /// The policy that everything comes under, instead of the one that its route leads to

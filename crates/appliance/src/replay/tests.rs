@@ -27,7 +27,7 @@ fn trial(policy: &str, options: &Options) -> Trial {
 }
 
 /// The lines that are told of what `play` does, and what it adds up to.
-fn told(
+pub(super) fn told(
     policies: &[&str],
     options: &Options,
     play: impl FnOnce(&mut Player<'_>) -> Result<(), Fault>,
@@ -69,6 +69,10 @@ fn verdicts(
         .collect()
 }
 
+pub(super) fn runner() -> TestRunner {
+    TestRunner::new(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })
+}
+
 fn unknown() -> Opening {
     Opening { at_ns: Some(0), client: CLIENT, port: None, request: None, answer: None, is_wire: false }
 }
@@ -89,8 +93,8 @@ fn is(told: &[(String, String, String)], expected: &[(&str, &str, &str)]) {
     assert_eq!(told, expected);
 }
 
-const FILTER: &str = "content-filter { block-patterns \"bad\" }";
-const BAD: &str = "content-filter-1/block-patterns-1";
+pub(super) const FILTER: &str = "content-filter { block-patterns \"bad\" }";
+pub(super) const BAD: &str = "content-filter-1/block-patterns-1";
 
 #[test]
 fn nothing_is_relayed_after_a_close_unless_it_goes_on() {
@@ -251,14 +255,13 @@ fn line() -> impl Strategy<Value = String> {
 #[test]
 fn any_lines_are_played_or_refused_with_their_place() {
     let options = Options { all: true, ..Options::default() };
-    let mut runner = TestRunner::default();
     let bytes = prop_oneof![
         3 => proptest::collection::vec(line(), 0..6).prop_map(|lines| lines.join("\n").into_bytes()),
         1 => any::<Vec<u8>>(),
     ];
     told(&[FILTER], &options, |player| {
         let player = RefCell::new(player);
-        let tried = runner.run(&bytes, |bytes| {
+        let tried = runner().run(&bytes, |bytes| {
             if let Err(fault) = lines::play(*player.borrow_mut(), bytes.as_slice(), "file") {
                 prop_assert!(fault.to_string().starts_with("file:"), "{}", fault);
             }
@@ -295,7 +298,6 @@ fn archive() -> impl Strategy<Value = String> {
 #[test]
 fn any_archive_is_played_or_refused_with_its_place() {
     let options = Options { all: true, ..Options::default() };
-    let mut runner = TestRunner::default();
     let bytes = (archive(), any::<proptest::sample::Index>(), 0..4_u8).prop_map(|(text, at, how)| {
         let mut bytes = text.into_bytes();
         let at = at.index(bytes.len());
@@ -308,7 +310,7 @@ fn any_archive_is_played_or_refused_with_its_place() {
     });
     told(&[FILTER], &options, |player| {
         let player = RefCell::new(player);
-        let tried = runner.run(&bytes, |bytes| {
+        let tried = runner().run(&bytes, |bytes| {
             if let Err(fault) = har::play(*player.borrow_mut(), bytes.as_slice(), "file") {
                 prop_assert!(fault.to_string().starts_with("file: "), "{}", fault);
             }

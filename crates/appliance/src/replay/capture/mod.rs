@@ -2,6 +2,7 @@
 
 pub(super) mod har;
 pub(super) mod lines;
+pub(super) mod pcap;
 
 use std::{
     fs::File,
@@ -18,9 +19,20 @@ const TIME_MAX_MS: f64 = 1e13;
 /// The largest payload of a control frame, in bytes (RFC 6455 section 5.5).
 const CONTROL_SIZE_MAX: usize = 125;
 
+/// The first bytes of pcap, by byte order and unit of time, and of pcapng.
+const PACKETS: [[u8; 4]; 6] = [
+    [0xd4, 0xc3, 0xb2, 0xa1],
+    [0xa1, 0xb2, 0xc3, 0xd4],
+    [0x4d, 0x3c, 0xb2, 0xa1],
+    [0xa1, 0xb2, 0x3c, 0x4d],
+    [0x34, 0xcd, 0xb2, 0xa1],
+    [0x0a, 0x0d, 0x0d, 0x0a],
+];
+
 enum Format {
     Har,
     Lines,
+    Pcap,
 }
 
 /// Plays the file at `path`.
@@ -38,20 +50,23 @@ pub(super) fn play(player: &mut Player<'_>, path: &Path) -> Result<(), Fault> {
     match format {
         Format::Har => har::play(player, file, &name),
         Format::Lines => lines::play(player, file, &name),
+        Format::Pcap => pcap::play(player, file, &name),
     }
 }
 
 impl Format {
     /// By how the file starts: names of files say little.
     fn of(start: &[u8]) -> Result<Self, &'static str> {
-        let text = start.trim_ascii_start();
-        match text {
+        if PACKETS.iter().any(|magic| start.starts_with(magic)) {
+            return Ok(Self::Pcap);
+        }
+        match start.trim_ascii_start() {
             [] => Err("is empty; record the traffic again"),
             [0x1f, 0x8b, ..] | [0x28, 0xb5, 0x2f, 0xfd, ..] => Err("is compressed; unpack it first"),
             // An archive has nothing beside its log.
             [b'{', rest @ ..] if rest.trim_ascii_start().starts_with(b"\"log\"") => Ok(Self::Har),
             [b'{', ..] => Ok(Self::Lines),
-            _ => Err("is neither HAR nor JSON lines; export one of them"),
+            _ => Err("is neither HAR, JSON lines, pcap nor pcapng; record one of them"),
         }
     }
 }
