@@ -3,9 +3,9 @@
 use wsi_config::policy::Direction;
 
 use super::{
-    course::{Course, Judged},
+    course::Course,
     trial::Trial,
-    verdict::{Told, Verdict},
+    verdict::{Judged, Told, Verdict},
     walker::{Part, Walker},
 };
 

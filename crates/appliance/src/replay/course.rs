@@ -4,14 +4,15 @@ use std::{sync::Arc, time::Instant};
 
 use wsi_config::policy::{Action, Direction, Mode};
 use wsi_inspect::{
-    CloseCode, Context, Engine, Event, EventSink, Legs, Opcode, Outcome, Place, RequestStep, ResponseStep,
-    RuleId, RuleTable, Session, Transmit, Upgrade,
+    CloseCode, Context, Engine, Legs, Opcode, Outcome, Place, RequestStep, ResponseStep, RuleTable, Session,
+    Transmit, Upgrade,
 };
 
 use super::{
+    ears::{Ears, Heard},
     opening::{Opening, agreed_compression, retold, status},
     trial::Trial,
-    verdict::{Told, Verdict},
+    verdict::{Judged, Told, Verdict},
     walker::{Part, Walker},
 };
 
@@ -21,6 +22,8 @@ pub(super) struct Course {
     session: Option<Box<Session>>,
     is_compressed: bool,
     skips: [Skip; 2],
+    /// Who has sent a close frame that passed, by direction.
+    has_closed: [bool; 2],
 }
 
 /// What a session that began anew must not see, because it did not see the beginning.
@@ -30,47 +33,44 @@ struct Skip {
     message: bool,
 }
 
-/// What was told of one message or control frame so far.
-#[derive(Default)]
-pub(super) struct Judged {
-    told: Option<Told>,
-    passed: bool,
-    /// Bytes, after inflating.
-    size: Option<u64>,
-}
-
 impl Course {
     /// # Errors
     /// Nothing says under which policy the connection comes.
     pub fn open(trial: &mut Trial, opening: &Opening) -> Result<(Self, Verdict), String> {
         let at_ns = opening.at_ns.unwrap_or(0);
-        let mut course =
-            Self { engine: None, session: None, is_compressed: false, skips: [Skip::default(); 2] };
         let Some(request) = &opening.request else {
-            let engine = trial.only_engine().ok_or_else(|| {
-                format!("{} has several policies, and the capture does not say where it went: choose one with --policy", trial.name)
+            let engine = trial.only_engine().cloned().ok_or_else(|| {
+                format!(
+                    "{} has several policies, and the capture does not say where it went: choose one with --policy",
+                    trial.name
+                )
             })?;
-            course.session = Some(Box::new(Session::new(Arc::clone(engine), at_ns)));
-            course.engine = Some(Arc::clone(engine));
+            let mut course = Self::new(Some(engine), None, false);
+            course.reopen(at_ns);
             return Ok((course, Verdict::Passed));
         };
         let mut ears = Ears::default();
-        course.session = upgrade(trial, opening, request, &mut ears);
-        course.engine = ears.policy.and_then(|policy| trial.engines.get(policy)).cloned();
-        let told = course.name(trial, ears.told);
-        if let Some(engine) = &course.engine {
-            let agreed = opening.answer.as_deref().filter(|_| opening.is_wire).and_then(agreed_compression);
-            course.is_compressed = agreed.is_some();
-            let was_accepted = opening.answer.as_deref().is_some_and(|answer| status(answer) == 101);
-            if let (Some(_), Some(without_context)) = (&course.session, agreed) {
-                // What was recorded is read as it was agreed on then, whatever this policy would have agreed on.
+        let session = upgrade(trial, opening, request, &mut ears);
+        let engine = ears.policy.and_then(|policy| trial.engines.get(policy)).cloned();
+        let agreed = opening.answer.as_deref().filter(|_| opening.is_wire).and_then(agreed_compression);
+        let was_accepted = opening.answer.as_deref().is_some_and(|answer| status(answer) == 101);
+        let opens = session.is_some() || (trial.goes_on && was_accepted);
+        let mut course = Self::new(engine, session, agreed.is_some());
+        match (&course.engine, agreed) {
+            // What was recorded is read as it was agreed on then, whatever this policy would have agreed on.
+            (Some(engine), Some(without_context)) if opens => {
                 let session = Session::with_compression(Arc::clone(engine), legs(without_context), at_ns);
                 course.session = Some(Box::new(session));
-            } else if course.session.is_none() && was_accepted && trial.goes_on {
-                course.reopen(at_ns);
             }
+            _ if opens && course.session.is_none() => course.reopen(at_ns),
+            _ => {}
         }
+        let told = course.name(trial, ears.told);
         Ok((course, told.map_or(Verdict::Passed, Verdict::Told)))
+    }
+
+    fn new(engine: Option<Arc<Engine>>, session: Option<Box<Session>>, is_compressed: bool) -> Self {
+        Self { engine, session, is_compressed, skips: [Skip::default(); 2], has_closed: [false; 2] }
     }
 
     /// Lets the time until `now_ns` pass. What it brought is about a message that has begun in a direction, or about the
@@ -117,12 +117,11 @@ impl Course {
         let ears =
             self.with(trial, now_ns, |session, context| relay(session, direction, &mut input, context));
         let has_ended = ears.ends();
-        judged.passed |= ears.passed;
-        judged.size = ears.size.or(judged.size);
-        // A close frame that passes is told at the connection's end only.
-        let is_closing = self.session.as_ref().is_some_and(|session| session.is_closing());
-        judged.passed |=
-            part.ends && part.opcode == Opcode::Close.bits() && is_closing && ears.told.is_empty();
+        judged.hear(ears.passed, ears.size);
+        if part.ends && part.opcode == Opcode::Close.bits() && !has_ended {
+            // One that passes is told at the connection's end only.
+            judged.hear(!std::mem::replace(&mut self.has_closed[direction.index()], true), None);
+        }
         if let Some(told) = self.name(trial, ears.told) {
             judged.tell(told);
         }
@@ -146,6 +145,7 @@ impl Course {
     fn reopen(&mut self, now_ns: u64) {
         let engine = self.engine.as_ref().map(Arc::clone);
         self.session = engine.map(|engine| Box::new(Session::new(engine, now_ns)));
+        self.has_closed = [false; 2];
     }
 
     fn with(
@@ -194,28 +194,6 @@ impl Course {
     /// The policy that it came under.
     pub fn policy(&self) -> Option<&str> {
         self.engine.as_ref().map(|engine| engine.name())
-    }
-}
-
-impl Judged {
-    pub fn tell(&mut self, told: Told) {
-        match &mut self.told {
-            Some(first) => first.also.extend(std::iter::once(told.rule).chain(told.also)),
-            None => self.told = Some(told),
-        }
-    }
-
-    pub fn size(&self) -> Option<u64> {
-        self.size
-    }
-
-    pub fn verdict(self, is_whole: bool) -> Verdict {
-        match self.told {
-            Some(told) => Verdict::Told(told),
-            None if self.passed => Verdict::Passed,
-            None if is_whole => Verdict::NotRelayed,
-            None => Verdict::Unfinished,
-        }
     }
 }
 
@@ -280,61 +258,5 @@ fn idle() -> Told {
         mode: Mode::Enforce,
         detail: "no traffic for longer than the limit".to_owned(),
         also: Vec::new(),
-    }
-}
-
-/// What a session tells during one call.
-#[derive(Debug, Default)]
-struct Ears {
-    policy: Option<usize>,
-    told: Vec<Heard>,
-    passed: bool,
-    size: Option<u64>,
-}
-
-#[derive(Debug)]
-struct Heard {
-    rule: RuleId,
-    direction: Option<Direction>,
-    outcome: Outcome,
-    mode: Mode,
-    detail: String,
-}
-
-impl Ears {
-    /// The connection is over.
-    fn ends(&self) -> bool {
-        self.told.iter().any(|heard| {
-            heard.mode == Mode::Enforce && matches!(heard.outcome, Outcome::Message(Action::Close(_)))
-        })
-    }
-}
-
-impl EventSink for Ears {
-    fn policy_chosen(&mut self, policy: usize) {
-        self.policy = Some(policy);
-    }
-
-    fn event(&mut self, event: Event<'_>) {
-        match event {
-            Event::Verdict(verdict) => {
-                if verdict.opcode.is_some() {
-                    self.size = Some(verdict.size as u64);
-                }
-                self.told.push(Heard {
-                    rule: verdict.rule,
-                    direction: verdict.direction,
-                    outcome: verdict.outcome,
-                    mode: verdict.mode,
-                    detail: verdict.detail.to_owned(),
-                });
-            }
-            Event::Message { size, .. } => {
-                self.size = Some(size as u64);
-                self.passed = true;
-            }
-            Event::Ping { .. } | Event::Pong { .. } => self.passed = true,
-            Event::Handshake { .. } | Event::Open { .. } | Event::Close { .. } => {}
-        }
     }
 }

@@ -7,6 +7,7 @@
 mod capture;
 mod connection;
 mod course;
+mod ears;
 mod opening;
 mod player;
 mod report;

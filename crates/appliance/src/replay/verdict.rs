@@ -79,6 +79,42 @@ impl Told {
     }
 }
 
+/// What was told of one message or control frame so far.
+#[derive(Default)]
+pub(super) struct Judged {
+    told: Option<Told>,
+    passed: bool,
+    /// Bytes, after inflating.
+    size: Option<u64>,
+}
+
+impl Judged {
+    pub fn hear(&mut self, passed: bool, size: Option<u64>) {
+        self.passed |= passed;
+        self.size = size.or(self.size);
+    }
+
+    pub fn tell(&mut self, told: Told) {
+        match &mut self.told {
+            Some(first) => first.also.extend(std::iter::once(told.rule).chain(told.also)),
+            None => self.told = Some(told),
+        }
+    }
+
+    pub fn size(&self) -> Option<u64> {
+        self.size
+    }
+
+    pub fn verdict(self, is_whole: bool) -> Verdict {
+        match self.told {
+            Some(told) => Verdict::Told(told),
+            None if self.passed => Verdict::Passed,
+            None if is_whole => Verdict::NotRelayed,
+            None => Verdict::Unfinished,
+        }
+    }
+}
+
 /// What is done, whatever the reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Deed {

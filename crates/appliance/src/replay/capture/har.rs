@@ -2,17 +2,20 @@
 //!
 //! One entry is held at a time, as text, and one message of it decoded.
 
-use std::{borrow::Cow, fmt, io::BufRead};
+mod archive;
+
+use std::{borrow::Cow, io::BufRead};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde::{
-    Deserialize, Deserializer,
-    de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor},
+    Deserialize,
+    de::{DeserializeSeed, IgnoredAny},
 };
 use serde_json::value::RawValue;
 use wsi_config::policy::Direction;
 use wsi_inspect::Opcode;
 
+use self::archive::{Elements, Member};
 use super::{CONTROL_SIZE_MAX, TIME_MAX_MS};
 use crate::replay::{
     opening::{CLIENT, Opening, Url, acceptance, rejection, request},
@@ -231,68 +234,4 @@ fn parsed<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, String> {
         let why = why.split(" at line ").next().unwrap_or(&why);
         format!("{why}; export the HAR again")
     })
-}
-
-/// One member of an object, wherever it stands; the others are passed over.
-struct Member<S> {
-    name: &'static str,
-    value: S,
-}
-
-impl<'de, S: DeserializeSeed<'de, Value = ()>> DeserializeSeed<'de> for Member<S> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de, S: DeserializeSeed<'de, Value = ()>> Visitor<'de> for Member<S> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "an object with {:?}", self.name)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let mut value = Some(self.value);
-        while let Some(name) = map.next_key::<Cow<'de, str>>()? {
-            match value.take_if(|_| name == self.name) {
-                Some(value) => map.next_value_seed(value)?,
-                None => drop(map.next_value::<IgnoredAny>()?),
-            }
-        }
-        if value.is_some() {
-            return Err(A::Error::custom(format!("there is no {:?}", self.name)));
-        }
-        Ok(())
-    }
-}
-
-/// The elements of an array, one at a time, until one of them is not taken.
-struct Elements<F>(F);
-
-impl<'de, F: FnMut(&RawValue) -> bool> DeserializeSeed<'de> for Elements<F> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_seq(self)
-    }
-}
-
-impl<'de, F: FnMut(&RawValue) -> bool> Visitor<'de> for Elements<F> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an array of entries")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(mut self, mut entries: A) -> Result<(), A::Error> {
-        while let Some(text) = entries.next_element::<Box<RawValue>>()? {
-            if !self.0(&text) {
-                return Err(A::Error::custom("an entry has a mistake"));
-            }
-        }
-        Ok(())
-    }
 }

@@ -45,9 +45,8 @@ impl Report<'_> {
     pub fn row(&mut self, row: &Row<'_>) -> io::Result<()> {
         let at_ns = row.what.at_ns();
         self.base_ns = self.base_ns.or(at_ns);
-        let is_of_interest = row.differs.unwrap_or_else(|| {
-            !matches!(row.verdicts, [Verdict::Passed | Verdict::NotRelayed | Verdict::Unfinished])
-        });
+        let is_plain = matches!(row.verdicts, [Verdict::Passed | Verdict::NotRelayed | Verdict::Unfinished]);
+        let is_of_interest = row.differs.unwrap_or(!is_plain);
         if !(self.is_whole || is_of_interest) {
             return Ok(());
         }

@@ -95,7 +95,7 @@ pub(super) fn summary(traffic: &Traffic, trials: &[Trial]) -> String {
     for (label, count) in [
         ("messages without their end", traffic.unfinished.iter().sum()),
         ("connections not followed", traffic.not_followed),
-        ("not compared", traffic.not_compared),
+        ("relayed by one only", traffic.not_compared),
     ] {
         if count > 0 {
             line(&mut out, label, &[count.to_string()]);

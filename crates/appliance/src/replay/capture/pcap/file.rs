@@ -9,8 +9,8 @@ use pcap_parser::{
 
 use crate::replay::player::Fault;
 
-/// What is read at once, and the largest packet, in bytes.
-const BUFFER_SIZE: usize = 1 << 20;
+/// What is read at once, and the largest packet, in bytes. The buffer grows for larger packets.
+const BUFFER_SIZE: usize = 128 << 10;
 const PACKET_SIZE_MAX: usize = 16 << 20;
 const INTERFACES_MAX: usize = 65_536;
 const SECOND_NS: u128 = 1_000_000_000;
