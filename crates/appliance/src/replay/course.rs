@@ -212,7 +212,14 @@ impl Skip {
 
 fn upgrade(trial: &mut Trial, opening: &Opening, request: &[u8], ears: &mut Ears) -> Option<Box<Session>> {
     let routes = trial.routes(opening.port).to_vec();
-    let place = Place { routes: &routes, engines: &trial.engines, client: opening.client, trusted: &[], is_tls: false, full: None };
+    let place = Place {
+        routes: &routes,
+        engines: &trial.engines,
+        client: opening.client,
+        trusted: &[],
+        is_tls: false,
+        full: None,
+    };
     let context = &mut Context { now_ns: opening.at_ns.unwrap_or(0), worker: &mut trial.worker, sink: ears };
     let mut upgrade = Upgrade::default();
     let RequestStep::Connect { request: upstream, .. } = upgrade.handle_request(request, place, context)

@@ -133,6 +133,27 @@ fn pcap(link_type: u32, packets: &[Vec<u8>], snap_size: usize) -> Vec<u8> {
     file
 }
 
+/// A pcapng of two interfaces, with all packets on the second one, at five milliseconds.
+fn pcapng(packets: &[Vec<u8>]) -> Vec<u8> {
+    let block = |kind: u32, body: &[u8]| {
+        let padding = vec![0; body.len().wrapping_neg() % 4];
+        let size = (12 + body.len() + padding.len()) as u32;
+        [&kind.to_le_bytes()[..], &size.to_le_bytes(), body, &padding, &size.to_le_bytes()].concat()
+    };
+    let section = [&0x1a2b_3c4d_u32.to_le_bytes()[..], &[1, 0, 0, 0], &[0xff; 8]].concat();
+    let mut file = block(0x0a0d_0d0a, &section);
+    // Ethernet in microseconds; raw IP in nanoseconds (if_tsresol is 9).
+    file.extend(block(1, &[1, 0, 0, 0, 0, 0, 0, 0]));
+    file.extend(block(1, &[101, 0, 0, 0, 0, 0, 0, 0, 9, 0, 1, 0, 9, 0, 0, 0, 0, 0, 0, 0]));
+    for packet in packets {
+        let size = packet.len() as u32;
+        let head = [1, 0, 5_000_000, size, size].map(u32::to_le_bytes).concat();
+        file.extend(block(6, &[&head[..], packet].concat()));
+    }
+    file.extend(block(5, &[0; 12]));
+    file
+}
+
 fn after(prefix: &[u8], packets: &[Vec<u8>]) -> Vec<Vec<u8>> {
     packets.iter().map(|packet| [prefix, packet].concat()).collect()
 }
@@ -203,23 +224,7 @@ fn every_link_is_read() {
 fn pcapng_has_interfaces_of_its_own() {
     let mut talk = Talk::opened(false, 5000);
     talk.say(CLIENT, &text(CLIENT, "bad"));
-    let block = |kind: u32, body: &[u8]| {
-        let padding = vec![0; body.len().wrapping_neg() % 4];
-        let size = (12 + body.len() + padding.len()) as u32;
-        [&kind.to_le_bytes()[..], &size.to_le_bytes(), body, &padding, &size.to_le_bytes()].concat()
-    };
-    let section = [&0x1a2b_3c4d_u32.to_le_bytes()[..], &[1, 0, 0, 0], &[0xff; 8]].concat();
-    let mut file = block(0x0a0d_0d0a, &section);
-    // Ethernet in microseconds; raw IP in nanoseconds (if_tsresol is 9).
-    file.extend(block(1, &[1, 0, 0, 0, 0, 0, 0, 0]));
-    file.extend(block(1, &[101, 0, 0, 0, 0, 0, 0, 0, 9, 0, 1, 0, 9, 0, 0, 0, 0, 0, 0, 0]));
-    for packet in &talk.packets {
-        let size = packet.len() as u32;
-        let head = [1, 0, 5_000_000, size, size].map(u32::to_le_bytes).concat();
-        file.extend(block(6, &[&head[..], packet].concat()));
-    }
-    file.extend(block(5, &[0; 12]));
-    let (lines, _) = played(&file);
+    let (lines, _) = played(&pcapng(&talk.packets));
     assert_eq!(verdicts(&lines), ["- pass -", &format!("text close {BAD}")]);
     assert_eq!(lines[1]["time_ms"], 5.0);
 }
@@ -411,8 +416,9 @@ fn any_damage_is_survived() {
     talk.say_cut(CLIENT, &text(CLIENT, "good"), 4);
     talk.say(SERVER, &text(SERVER, &"x".repeat(300)));
     talk.end();
-    let file = pcap(RAW, &talk.packets, usize::MAX);
+    let files = [pcap(RAW, &talk.packets, usize::MAX), pcapng(&talk.packets)];
     let damage = (
+        0..2_usize,
         proptest::collection::vec((any::<Index>(), any::<u8>()), 0..8),
         any::<Index>(),
         proptest::option::of(any::<Vec<u8>>()),
@@ -420,8 +426,8 @@ fn any_damage_is_survived() {
     let options = Options { all: true, go_on: true, ..Options::default() };
     told(&[FILTER], &options, |player| {
         let player = RefCell::new(player);
-        let tried = runner().run(&damage, |(changes, end, tail)| {
-            let mut file = file.clone();
+        let tried = runner().run(&damage, |(which, changes, end, tail)| {
+            let mut file = files[which].clone();
             // Most of the changes are behind the header, or nothing would be read.
             for (at, byte) in changes {
                 let at = 16 + at.index(file.len() - 16);
