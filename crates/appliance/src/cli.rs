@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use crate::selftest;
+use crate::{replay, selftest};
 
 /// Inspects WebSocket traffic, frame by frame and message by message, in both directions.
 #[derive(Debug, Parser)]
@@ -43,4 +43,7 @@ pub(crate) enum Command {
     /// Attack the policies of a configuration, in process, and say what they stopped: exit code 0 if all, 1 if not, 2 and
     /// every mistake if the configuration is not valid
     Selftest(selftest::Options),
+    /// Put recorded traffic to a policy, offline: exit code 0 if all of it passes, 1 if not, 2 for a mistake in a file; with two
+    /// configurations, tell what differs: exit code 0 if nothing, 1 if something
+    Replay(replay::Options),
 }

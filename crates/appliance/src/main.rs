@@ -9,6 +9,7 @@ mod doctor;
 mod memory;
 mod plan;
 mod reload;
+mod replay;
 mod report;
 mod selftest;
 mod signals;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         Command::Demo { once } => demo::demo(once),
         Command::Doctor { config } => doctor::doctor(config.as_deref()),
         Command::Selftest(options) => selftest::selftest(&options),
+        Command::Replay(options) => Ok(replay::replay(&options)),
     };
     match result {
         Ok(code) => code,

@@ -3,29 +3,29 @@
 
 use wsi_config::policy::Direction;
 
-pub(super) const FIN: u8 = 0x80;
-pub(super) const RSV1: u8 = 0x40;
-pub(super) const CONTINUATION: u8 = 0x0;
-pub(super) const TEXT: u8 = 0x1;
-pub(super) const BINARY: u8 = 0x2;
-pub(super) const CLOSE: u8 = 0x8;
-pub(super) const PING: u8 = 0x9;
-pub(super) const PONG: u8 = 0xa;
+pub(crate) const FIN: u8 = 0x80;
+pub(crate) const RSV1: u8 = 0x40;
+pub(crate) const CONTINUATION: u8 = 0x0;
+pub(crate) const TEXT: u8 = 0x1;
+pub(crate) const BINARY: u8 = 0x2;
+pub(crate) const CLOSE: u8 = 0x8;
+pub(crate) const PING: u8 = 0x9;
+pub(crate) const PONG: u8 = 0xa;
 
 /// The largest payload of a control frame, in bytes (RFC 6455 section 5.5).
-pub(super) const CONTROL_SIZE_MAX: usize = 125;
+pub(crate) const CONTROL_SIZE_MAX: usize = 125;
 
 const KEY: [u8; 4] = [0x1d, 0xa7, 0x00, 0xff];
 
 /// Writes frames as the sender of one direction should: a client masks, a server does not.
 #[derive(Clone, Copy)]
-pub(super) struct Framer {
+pub(crate) struct Framer {
     masks: bool,
 }
 
 /// How a header spells its length.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Length {
+pub(crate) enum Length {
     Shortest,
     Bits16,
     Bits64,
@@ -99,6 +99,6 @@ impl Framer {
 }
 
 /// Every byte of `payload` by itself.
-pub(super) fn singles(payload: &[u8]) -> Vec<&[u8]> {
+pub(crate) fn singles(payload: &[u8]) -> Vec<&[u8]> {
     payload.chunks(1).collect()
 }

@@ -5,7 +5,7 @@
 
 mod attacks;
 mod deflate;
-mod frames;
+pub(crate) mod frames;
 mod handshake;
 mod receiver;
 mod relay;
@@ -24,7 +24,7 @@ use std::{
     process::ExitCode,
 };
 
-use wsi_config::policy::Policy;
+use wsi_config::{ConfigError, Configuration, policy::Policy};
 
 use crate::plan::Plan;
 
@@ -87,12 +87,17 @@ pub(crate) fn selftest(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
     Ok(if holds { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// The file, or a policy with the three built-in rule sets.
+pub(crate) fn configuration(path: Option<&Path>) -> Result<Configuration, ConfigError> {
+    match path {
+        Some(path) => wsi_config::load(path),
+        None => wsi_config::parse("built-in", BUILT_IN, Path::new("")),
+    }
+}
+
 /// The policies of the file, which is read and compiled as `check` does it.
 fn policies(path: Option<&Path>) -> Result<Vec<Policy>, Box<dyn Error>> {
-    let configuration = match path {
-        Some(path) => wsi_config::load(path)?,
-        None => wsi_config::parse("built-in", BUILT_IN, Path::new(""))?,
-    };
+    let configuration = configuration(path)?;
     let policies = configuration.ruleset.policies.clone();
     Plan::of(configuration)?;
     if policies.is_empty() {
