@@ -2,7 +2,6 @@
 
 use std::{
     error::Error,
-    fs::File,
     io::{self, Write},
     net::TcpListener,
     path::Path,
@@ -18,7 +17,10 @@ use std::{
 use rustix::process::{Resource, getrlimit, setrlimit};
 use wsi_config::Payload;
 use wsi_dataplane::{Dataplane, Drainer, Options, ShardOptions};
-use wsi_telemetry::{Exposition, Names, Reloads, ShardCells, audit};
+use wsi_telemetry::{
+    Exposition, Names, Reloads, ShardCells,
+    audit::{self, RotatingFile, Rotation},
+};
 
 use crate::{
     admin::{self, AdminServer, AdminState, Api, Readiness, ReadinessCell, Recent, Tee},
@@ -81,7 +83,7 @@ impl Running {
         let token = token.map(read_token).transpose()?;
         let recent = plan.settings.admin.as_ref().map(|_| Recent::default());
         let admin = plan.settings.admin.as_ref().map(|admin| bind_admin(admin.bind)).transpose()?;
-        let file = plan.settings.audit.as_ref().map(|audit| audit::open(&audit.path)).transpose()?;
+        let file = plan.settings.audit.as_ref().map(open_audit).transpose()?;
 
         let cells: Vec<_> = plan.cpus.iter().map(|_| Arc::new(ShardCells::new(&names))).collect();
         let payload =
@@ -93,6 +95,12 @@ impl Running {
             .map(|(sender, receiver)| (Some(sender).filter(|_| file.is_some() || recent.is_some()), receiver))
             .unzip();
         let writer = sink(file, recent.as_ref()).map(|sink| audit_writer(receivers, &names, sink));
+        let writer = match &plan.settings.audit {
+            Some(audit) if audit.is_chained => {
+                writer.map(|writer| chained(writer, &audit.path)).transpose()?
+            }
+            _ => writer,
+        };
         let counts = writer.as_ref().map(audit::Writer::counts).unwrap_or_default();
         let exposition =
             Exposition::new(Arc::clone(&names), cells.clone(), counts, reloads, env!("CARGO_PKG_VERSION"));
@@ -169,8 +177,24 @@ impl AuditThread {
     }
 }
 
+fn open_audit(audit: &wsi_config::Audit) -> Result<RotatingFile, audit::OpenError> {
+    let rotation = Rotation {
+        size_max: audit.rotate_size,
+        age_max: audit.rotate_s.map(Duration::from_secs),
+        kept_max: audit.kept_max,
+        compresses: audit.compresses,
+    };
+    RotatingFile::open(&audit.path, rotation)
+}
+
+fn chained(writer: audit::Writer, path: &Path) -> Result<audit::Writer, Box<dyn Error>> {
+    let notes = path.with_added_extension("checkpoints");
+    let fault = |error| format!("audit chain of {}: {error}", path.display());
+    Ok(writer.with_chain(path, &notes).map_err(fault)?)
+}
+
 /// The file, and beside it what the live page shows; `None`: there is neither.
-fn sink(file: Option<File>, recent: Option<&Recent>) -> Option<Box<dyn Write + Send>> {
+fn sink(file: Option<RotatingFile>, recent: Option<&Recent>) -> Option<Box<dyn Write + Send>> {
     match (file, recent) {
         (None, None) => None,
         (Some(file), None) => Some(Box::new(file)),

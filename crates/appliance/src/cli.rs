@@ -28,6 +28,9 @@ pub(crate) enum Command {
         #[arg(short, long, value_name = "FILE")]
         config: PathBuf,
     },
+    /// Look after audit files
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Show it at work: an echo server, the inspector before it, and a few good and bad messages
     Demo {
         /// End after the messages instead of staying up
@@ -46,4 +49,14 @@ pub(crate) enum Command {
     /// Put recorded traffic to a policy, offline: exit code 0 if all of it passes, 1 if not, 2 for a mistake in a file; with two
     /// configurations, tell what differs: exit code 0 if nothing, 1 if something
     Replay(replay::Options),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditCommand {
+    /// Say whether any line of a chained audit stream was changed, removed or added: exit code 0, or 1 and the first that was
+    Verify {
+        /// The files of one stream, the oldest first; those called .gz are compressed
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
 }

@@ -15,16 +15,18 @@ mod selftest;
 mod signals;
 mod sockets;
 mod tls;
+mod verify;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{AuditCommand, Cli, Command};
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run { config } => bootstrap::run(&config),
+        Command::Audit(AuditCommand::Verify { files }) => verify::verify(&files),
         Command::Check { config } => check::check(&config),
         Command::Demo { once } => demo::demo(once),
         Command::Doctor { config } => doctor::doctor(config.as_deref()),

@@ -112,6 +112,14 @@ pub struct Server {
 pub struct Audit {
     pub path: PathBuf,
     pub payload: Payload,
+    /// Lines vouch for each other.
+    pub is_chained: bool,
+    /// The file is set aside at this size, in bytes, or this age.
+    pub rotate_size: Option<u64>,
+    pub rotate_s: Option<u64>,
+    /// Files that are kept beside the one that is written.
+    pub kept_max: Option<usize>,
+    pub compresses: bool,
 }
 
 /// What of a message stands in its audit record.

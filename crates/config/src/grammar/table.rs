@@ -125,8 +125,15 @@ static CONTENT_FILTER: &[Form] = &[
     leaf("max-message-size", "max-message-size 65536"),
 ];
 
-static AUDIT: &[Form] =
-    &[leaf("path", "path \"audit.jsonl\"").required(), leaf("payload", "payload \"none\"")];
+static AUDIT: &[Form] = &[
+    leaf("path", "path \"audit.jsonl\"").required(),
+    leaf("payload", "payload \"none\""),
+    leaf("chain", "chain true"),
+    leaf("rotate-size", "rotate-size \"1GiB\""),
+    leaf("rotate-s", "rotate-s 86400"),
+    leaf("keep", "keep 30"),
+    leaf("compress", "compress true"),
+];
 
 static ADMIN: &[Form] =
     &[leaf("bind", "bind \"127.0.0.1:9600\"").required(), leaf("token-path", "token-path \"admin.token\"")];

@@ -2,7 +2,11 @@
 
 use std::io;
 
-use super::{encode::encode, record::Record};
+use super::{
+    chain::{Chain, Checkpoints},
+    encode::encode,
+    record::Record,
+};
 use crate::{Counter, Names};
 
 /// Lines are written together from this size on, in bytes.
@@ -22,6 +26,7 @@ type FailureReport = Box<dyn FnMut(&io::Error) + Send>;
 pub(crate) struct Output {
     sink: Box<dyn io::Write + Send>,
     batch: Vec<u8>,
+    chain: Option<(Chain, Checkpoints)>,
     /// Lines in `batch`.
     lines: u64,
     /// The sink took a part of a line and failed: the next line must not continue it.
@@ -35,6 +40,7 @@ impl Output {
         Self {
             sink,
             batch: Vec::with_capacity(BATCH_SIZE),
+            chain: None,
             lines: 0,
             is_torn: false,
             is_failing: false,
@@ -46,8 +52,16 @@ impl Output {
         self.report = report;
     }
 
+    pub fn set_chain(&mut self, chain: Chain, checkpoints: Checkpoints) {
+        self.chain = Some((chain, checkpoints));
+    }
+
     pub fn push(&mut self, record: &Record, names: &Names, counts: &Counts) {
+        let start = self.batch.len();
         encode(record, names, &mut self.batch);
+        if let Some((chain, _)) = &mut self.chain {
+            chain.seal(&mut self.batch, start);
+        }
         self.lines += 1;
         if self.batch.len() >= BATCH_SIZE {
             self.flush(counts);
@@ -70,6 +84,14 @@ impl Output {
             (self.report)(error);
         }
         self.is_failing = result.is_err();
+        self.note(false);
+    }
+
+    /// Notes where the chain has come to.
+    pub fn note(&mut self, is_last: bool) {
+        if let Some((chain, checkpoints)) = &mut self.chain {
+            checkpoints.note(chain, is_last);
+        }
     }
 
     /// How many lines were written whole.

@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -11,6 +12,7 @@ use std::{
 };
 
 use super::{
+    chain::{Chain, Checkpoints},
     output::{Counts, Output},
     queue::Receiver,
 };
@@ -45,6 +47,17 @@ impl Writer {
         self
     }
 
+    /// Lines vouch for each other, on from the last of the file at `path`; where they have come to is noted at `notes`.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn with_chain(mut self, path: &Path, notes: &Path) -> io::Result<Self> {
+        let chain = Chain::of_file(path)?.unwrap_or_default();
+        let checkpoints = Checkpoints::open(notes, &chain)?;
+        self.output.set_chain(chain, checkpoints);
+        Ok(self)
+    }
+
     pub fn counts(&self) -> Arc<Counts> {
         Arc::clone(&self.counts)
     }
@@ -76,6 +89,7 @@ impl Writer {
         for _ in 0..left.div_ceil(TURN_RECORDS_MAX) {
             self.drain();
         }
+        self.output.note(true);
     }
 }
 

@@ -75,13 +75,14 @@ class Inspector:
         route: str = "/*",
         listener: str = "",
         admin: str = "",
+        audit: str = "",
         extra: str = "",
         first_servers: str = "",
     ):
         self.folder = folder
         self.agent = agent_block() if agent is None else agent
         self._upstream_port = upstream_port
-        self._settings = dict(runtime=runtime, shards=shards, drain=drain_timeout_s, route=route, listener=listener, admin=admin, extra=extra, first=first_servers)
+        self._settings = dict(runtime=runtime, shards=shards, drain=drain_timeout_s, route=route, listener=listener, admin=admin, audit=audit, extra=extra, first=first_servers)
         self.drain_timeout_s = drain_timeout_s
         self.audit_path = folder / "audit.jsonl"
         self.log_path = folder / "inspector.log"
@@ -240,7 +241,7 @@ upstream "backend" {{
     connect-timeout-ms 500
 }}
 {self.agent}
-audit {{ path "{self.audit_path}" }}
+audit {{ path "{self.audit_path}"; {settings["audit"]} }}
 admin {{ bind "127.0.0.1:{self.admin_port}"; {settings["admin"]} }}
 {settings["extra"]}
 """
