@@ -183,7 +183,7 @@ mod tests {
         let (mut chain, mut out) = (Chain::default(), Vec::new());
         for number in 0..count {
             let start = out.len();
-            let _ = write!(out, "{{\"event\":\"x\",\"text\":\",\\\"seq\\\":{number}\"}}\n");
+            let _ = writeln!(out, "{{\"event\":\"x\",\"text\":\",\\\"seq\\\":{number}\"}}");
             chain.seal(&mut out, start);
         }
         out
