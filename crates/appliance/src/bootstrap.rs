@@ -35,12 +35,9 @@ pub(crate) struct Running {
     audit: Option<AuditThread>,
     readiness: Arc<ReadinessCell>,
     admin: Option<AdminServer>,
-<<<<<<< HEAD
     reload: Option<Reload>,
-=======
     /// Proxies alone are served.
     is_agent_only: bool,
->>>>>>> ceefa84 (A draining agent serves the proxies that are connected, while the next process takes over; interop measures restarts and knows why the proxy cuts off)
 }
 
 struct AuditThread {
@@ -77,12 +74,9 @@ impl Running {
     /// An address or a file that can't be opened, or a kernel that lacks what a shard needs.
     pub fn start(plan: Plan, path: Option<&Path>) -> Result<Self, Box<dyn Error>> {
         let names = Arc::new(names(&plan));
-<<<<<<< HEAD
         let reloads = Arc::new(Reloads::default());
         let reload = path.map(|path| Reload::new(path.to_owned(), &plan, &names, &reloads));
-=======
         let is_agent_only = plan.settings.listeners.is_empty();
->>>>>>> ceefa84 (A draining agent serves the proxies that are connected, while the next process takes over; interop measures restarts and knows why the proxy cuts off)
         let admin = plan.settings.admin.as_ref().map(|admin| bind_admin(admin.bind)).transpose()?;
         let file = plan.settings.audit.as_ref().map(|audit| audit::open(&audit.path)).transpose()?;
 
@@ -107,20 +101,20 @@ impl Running {
         let admin = admin.map(|listener| admin::start(listener, state)).transpose()?;
         let audit = writer.map(AuditThread::start).transpose()?;
         readiness.set(Readiness::Ready);
-<<<<<<< HEAD
-        Ok(Self { dataplane, audit, readiness, admin, reload })
-=======
-        Ok(Self { dataplane, audit, readiness, admin, is_agent_only })
->>>>>>> ceefa84 (A draining agent serves the proxies that are connected, while the next process takes over; interop measures restarts and knows why the proxy cuts off)
+        Ok(Self { dataplane, audit, readiness, admin, reload, is_agent_only })
     }
 
     /// # Errors
     /// A shard that broke.
     pub fn run_until_signal(mut self, signals: Signals) -> io::Result<()> {
-<<<<<<< HEAD
         let (readiness, drainer) = (Arc::clone(&self.readiness), self.drainer());
+        // As the paths of the sockets: the next process, with the same file, serves while this one drains.
+        let left = if self.is_agent_only { self.admin.take() } else { None };
         let on_drain = move || {
             readiness.set(Readiness::Draining);
+            if let Some(admin) = left {
+                admin.stop();
+            }
             drainer.drain();
         };
         let (mut reload, reloader) = (self.reload.take(), self.dataplane.reloader());
@@ -130,17 +124,6 @@ impl Running {
             None => eprintln!("there is no file to read again"),
         };
         signals.serve(on_reload, on_drain)?;
-=======
-        let readiness = Arc::clone(&self.readiness);
-        // As the paths of the sockets: the next process, with the same file, serves while this one drains.
-        let left = if self.is_agent_only { self.admin.take() } else { None };
-        signals.drain_on(self.drainer(), move || {
-            readiness.set(Readiness::Draining);
-            if let Some(admin) = left {
-                admin.stop();
-            }
-        })?;
->>>>>>> ceefa84 (A draining agent serves the proxies that are connected, while the next process takes over; interop measures restarts and knows why the proxy cuts off)
         self.join()
     }
 
