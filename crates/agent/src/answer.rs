@@ -4,11 +4,39 @@ use std::fmt::Write;
 
 use wsi_inspect::frames::FrameVerdict;
 
-use crate::Version;
+use crate::{Version, msgpack};
 
 const TYPE_HANDSHAKE: u8 = 0x02;
 const TYPE_RESPONSE: u8 = 0x20;
 const TYPE_PONG: u8 = 0x42;
+
+/// How answers are written, and events read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wire {
+    V1,
+    Json,
+    MessagePack,
+}
+
+impl Wire {
+    pub fn version(self) -> Version {
+        if self == Self::V1 { Version::V1 } else { Version::V2 }
+    }
+
+    /// A correlation id as [`write`] wants it.
+    pub fn id(self, text: &str) -> Vec<u8> {
+        match self {
+            Self::MessagePack => text.into(),
+            Self::V1 | Self::Json => quoted(text).into(),
+        }
+    }
+}
+
+/// A text as it stands in JSON, without its quotes.
+fn quoted(text: &str) -> String {
+    let json = serde_json::Value::from(text).to_string();
+    json.get(1..json.len() - 1).unwrap_or_default().to_owned()
+}
 
 /// The answer to an event.
 #[derive(Clone, Copy, Debug)]
@@ -22,13 +50,14 @@ pub(crate) enum Decision<'a> {
     },
 }
 
-/// Appends the answer to an event. `id` is the event's correlation id as it stood in JSON, between quotes.
+/// Appends the answer to an event. `id` is the event's correlation id as it stood there; in JSON, between quotes.
 #[inline]
-pub(crate) fn write(out: &mut Vec<u8>, version: Version, id: &[u8], decision: Decision<'_>) {
-    message(out, (version == Version::V2).then_some(TYPE_RESPONSE), |out| {
-        out.extend_from_slice(match version {
-            Version::V1 => b"{\"version\":1,\"decision\":",
-            Version::V2 => b"{\"version\":2,\"decision\":",
+pub(crate) fn write(out: &mut Vec<u8>, wire: Wire, id: &[u8], decision: Decision<'_>) {
+    message(out, (wire != Wire::V1).then_some(TYPE_RESPONSE), |out| {
+        out.extend_from_slice(match wire {
+            Wire::V1 => b"{\"version\":1,\"decision\":",
+            Wire::Json => b"{\"version\":2,\"decision\":",
+            Wire::MessagePack => return msgpack::write(out, id, decision),
         });
         match decision {
             Decision::Block { status, text } => {
@@ -45,7 +74,7 @@ pub(crate) fn write(out: &mut Vec<u8>, version: Version, id: &[u8], decision: De
             }
         }
         // Version 1 has no ids: it asks one thing at a time.
-        if version == Version::V2 {
+        if wire != Wire::V1 {
             out.extend_from_slice(b",\"audit\":{\"custom\":{\"correlation_id\":\"");
             out.extend_from_slice(id);
             out.extend_from_slice(b"\"}}");
@@ -54,8 +83,8 @@ pub(crate) fn write(out: &mut Vec<u8>, version: Version, id: &[u8], decision: De
     });
 }
 
-/// Appends the answer to a handshake. `error`: the connection is not to be used, because of this.
-pub(crate) fn write_handshake(out: &mut Vec<u8>, error: Option<&str>) {
+/// Appends the answer to a handshake, which is always JSON. `error`: the connection is not to be used, because of this.
+pub(crate) fn write_handshake(out: &mut Vec<u8>, wire: Wire, error: Option<&str>) {
     let events = [0, 1, 3, 6];
     let answer = serde_json::json!({
         "protocol_version": 2,
@@ -79,7 +108,7 @@ pub(crate) fn write_handshake(out: &mut Vec<u8>, error: Option<&str>) {
         },
         "success": error.is_none(),
         "error": error,
-        "encoding": "json",
+        "encoding": if wire == Wire::MessagePack { "msgpack" } else { "json" },
     });
     message(out, Some(TYPE_HANDSHAKE), |out| out.extend_from_slice(answer.to_string().as_bytes()));
 }

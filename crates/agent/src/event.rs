@@ -22,7 +22,7 @@ pub(crate) struct FrameEvent {
     /// `None`: a reserved one.
     pub opcode: Option<Opcode>,
     pub index: u64,
-    data: Text,
+    pub data: Text,
     pub client_ip: Option<Text>,
 }
 
@@ -93,11 +93,11 @@ fn once<T>(place: &mut Option<T>, value: T) -> Result<(), Fault> {
     Ok(())
 }
 
-const fn direction_of(client_to_server: bool) -> Direction {
+pub(crate) const fn direction_of(client_to_server: bool) -> Direction {
     if client_to_server { Direction::ToServer } else { Direction::ToClient }
 }
 
-fn opcode_of(word: &str) -> Result<Option<Opcode>, Fault> {
+pub(crate) fn opcode_of(word: &str) -> Result<Option<Opcode>, Fault> {
     match word {
         "text" => Ok(Some(Opcode::Text)),
         "binary" => Ok(Some(Opcode::Binary)),
@@ -163,6 +163,8 @@ fn is_frame(kind: &str) -> bool {
 #[derive(Debug, Deserialize)]
 pub(crate) struct Handshake<'a> {
     pub supported_versions: Vec<u32>,
+    #[serde(borrow, default)]
+    pub supported_encodings: Vec<Cow<'a, str>>,
     #[serde(borrow, default)]
     pub config: Option<&'a RawValue>,
 }

@@ -9,6 +9,8 @@ pub enum Fault {
     Handshake,
     #[error("a message that is not the JSON that its type asks for")]
     Json,
+    #[error("a message that is not the MessagePack that its type asks for")]
+    MessagePack,
     #[error("a message without the fields that its type asks for")]
     Fields,
     #[error("a message larger than the protocol allows (16 MiB; version 1: 10 MiB)")]

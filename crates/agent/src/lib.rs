@@ -14,6 +14,7 @@ mod framing;
 mod id;
 mod json;
 mod link;
+mod msgpack;
 mod sessions;
 
 pub use self::{

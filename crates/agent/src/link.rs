@@ -5,6 +5,7 @@ use std::{
     sync::Arc,
 };
 
+use serde::Deserialize;
 use wsi_inspect::{
     Engine, EventSink, Worker,
     frames::{Frame, OfferRefused},
@@ -12,9 +13,10 @@ use wsi_inspect::{
 use wsi_policy::Direction;
 
 use crate::{
-    CorrelationId, Envelope, Fault, Kind, Sessions, Version,
-    answer::{self, Decision},
-    event::{Configure, EnvelopeV1, FrameEvent, Handshake, Other, RequestHeaders, ResponseHeaders, parse},
+    CorrelationId, Envelope, Fault, Kind, Sessions,
+    answer::{self, Decision, Wire},
+    event::{self, Configure, EnvelopeV1, FrameEvent, Handshake, Other, RequestHeaders, ResponseHeaders},
+    msgpack,
     sessions::FrameOf,
 };
 
@@ -23,6 +25,8 @@ use crate::{
 pub struct Link {
     /// The policy of what comes over this connection.
     engine: Arc<Engine>,
+    /// Of version 2; the first message of version 1 says what it is.
+    wire: Wire,
     is_open: bool,
     waiting: Option<Waiting>,
 }
@@ -31,7 +35,7 @@ pub struct Link {
 #[derive(Debug)]
 enum Waiting {
     Handshake,
-    Configure { version: Version, id: String },
+    Configure { wire: Wire, id: String },
 }
 
 /// Whom a session's records are about.
@@ -101,7 +105,7 @@ impl EventSink for Boxed<'_> {
 
 impl Link {
     pub fn new(sessions: &Sessions) -> Self {
-        Self { engine: Arc::clone(sessions.engine()), is_open: false, waiting: None }
+        Self { engine: Arc::clone(sessions.engine()), wire: Wire::Json, is_open: false, waiting: None }
     }
 
     /// A configuration is being compiled: leave further messages where they are.
@@ -126,26 +130,30 @@ impl Link {
         if envelope.kind != Kind::Envelope && self.is_open == (envelope.kind == Kind::Handshake) {
             return Err(Fault::Handshake);
         }
+        let wire = self.wire;
         match envelope.kind {
             Kind::WebSocketFrame => {
-                let event = FrameEvent::parse(body)?;
-                self.handle_frame(&event, body, Version::V2, sessions, out, context)?;
+                let event = match wire {
+                    Wire::MessagePack => FrameEvent::parse_msgpack(body)?,
+                    Wire::V1 | Wire::Json => FrameEvent::parse(body)?,
+                };
+                self.handle_frame(&event, body, wire, sessions, out, context)?;
             }
             Kind::Envelope => return self.handle_v1(body, sessions, out, context),
-            Kind::RequestHeaders => self.handle_request(parse(body)?, Version::V2, sessions, out, context),
-            Kind::ResponseHeaders => self.handle_response(parse(body)?, Version::V2, sessions, out, context),
+            Kind::RequestHeaders => self.handle_request(read(wire, body)?, wire, sessions, out, context),
+            Kind::ResponseHeaders => self.handle_response(read(wire, body)?, wire, sessions, out, context),
             Kind::Handshake => return self.handle_handshake(body, sessions, out),
-            Kind::Configure => return self.handle_configure(parse(body)?, Version::V2, sessions, out),
+            Kind::Configure => return self.handle_configure(body, wire, sessions, out),
             Kind::RequestBody | Kind::ResponseBody => {
-                let other: Other = parse(body)?;
-                answer::write(out, Version::V2, quoted(&other.correlation_id).as_bytes(), Decision::Allow);
+                let other: Other = read(wire, body)?;
+                answer::write(out, wire, &wire.id(&other.correlation_id), Decision::Allow);
             }
             Kind::RequestComplete => {
-                let other: Other = parse(body)?;
+                let other: Other = read(wire, body)?;
                 if let Some(id) = CorrelationId::new(&other.correlation_id) {
                     sessions.end(id, context);
                 }
-                answer::write(out, Version::V2, quoted(&other.correlation_id).as_bytes(), Decision::Allow);
+                answer::write(out, wire, &wire.id(&other.correlation_id), Decision::Allow);
             }
             Kind::Ping => answer::write_pong(out, body),
             // Its event was answered before the next message was read.
@@ -164,7 +172,7 @@ impl Link {
         let Some(waiting) = self.waiting.take() else { return };
         let error = match result {
             Ok(engine) => {
-                if matches!(waiting, Waiting::Configure { version: Version::V1, .. }) {
+                if matches!(waiting, Waiting::Configure { wire: Wire::V1, .. }) {
                     sessions.set_engine_v1(Arc::clone(&engine));
                 }
                 self.engine = engine;
@@ -175,14 +183,14 @@ impl Link {
         match waiting {
             Waiting::Handshake => {
                 self.is_open = error.is_none();
-                answer::write_handshake(out, error.as_deref());
+                answer::write_handshake(out, self.wire, error.as_deref());
             }
-            Waiting::Configure { version, id } => {
+            Waiting::Configure { wire, id } => {
                 let decision = match &error {
                     None => Decision::Allow,
                     Some(text) => Decision::Block { status: 500, text },
                 };
-                answer::write(out, version, quoted(&id).as_bytes(), decision);
+                answer::write(out, wire, &wire.id(&id), decision);
             }
         }
     }
@@ -193,23 +201,33 @@ impl Link {
         sessions: &mut Sessions,
         out: &mut Vec<u8>,
     ) -> Result<Handled, Fault> {
-        let handshake: Handshake<'_> = parse(body)?;
+        let handshake: Handshake<'_> = event::parse(body)?;
         if !handshake.supported_versions.contains(&2) {
-            answer::write_handshake(out, Some("this agent speaks version 2 of the protocol"));
+            answer::write_handshake(out, self.wire, Some("this agent speaks version 2 of the protocol"));
             return Ok(Handled::Done);
         }
+        // The proxy's own order. Whatever it offers, it can do JSON.
+        let known = handshake.supported_encodings.iter().find(|name| matches!(&***name, "json" | "msgpack"));
+        self.wire = if known.is_some_and(|name| name == "msgpack") { Wire::MessagePack } else { Wire::Json };
         self.waiting = Some(Waiting::Handshake);
         Ok(self.configure(handshake.config.map(|config| config.get()), sessions, out))
     }
 
     fn handle_configure(
         &mut self,
-        configure: Configure<'_>,
-        version: Version,
+        body: &[u8],
+        wire: Wire,
         sessions: &mut Sessions,
         out: &mut Vec<u8>,
     ) -> Result<Handled, Fault> {
-        self.waiting = Some(Waiting::Configure { version, id: configure.correlation_id.into_owned() });
+        if wire == Wire::MessagePack {
+            let configure: msgpack::Configure = msgpack::parse(body)?;
+            self.waiting = Some(Waiting::Configure { wire, id: configure.correlation_id });
+            let config = configure.config.map(|config| config.to_string());
+            return Ok(self.configure(config.as_deref(), sessions, out));
+        }
+        let configure: Configure<'_> = event::parse(body)?;
+        self.waiting = Some(Waiting::Configure { wire, id: configure.correlation_id.into_owned() });
         Ok(self.configure(configure.config.map(|config| config.get()), sessions, out))
     }
 
@@ -236,25 +254,29 @@ impl Link {
         }
         let (kind, payload) = match EnvelopeV1::parse(body)? {
             EnvelopeV1::Frame(event) => {
-                self.handle_frame(&event, body, Version::V1, sessions, out, context)?;
+                self.handle_frame(&event, body, Wire::V1, sessions, out, context)?;
                 return Ok(Handled::Done);
             }
             EnvelopeV1::Other(kind, payload) => (kind, payload),
         };
         let payload = body.get(payload).ok_or(Fault::Json)?;
         match kind.as_str() {
-            "configure" => return self.handle_configure(parse(payload)?, Version::V1, sessions, out),
-            "request_headers" => self.handle_request(parse(payload)?, Version::V1, sessions, out, context),
-            "response_headers" => self.handle_response(parse(payload)?, Version::V1, sessions, out, context),
+            "configure" => return self.handle_configure(payload, Wire::V1, sessions, out),
+            "request_headers" => {
+                self.handle_request(event::parse(payload)?, Wire::V1, sessions, out, context);
+            }
+            "response_headers" => {
+                self.handle_response(event::parse(payload)?, Wire::V1, sessions, out, context);
+            }
             "request_body_chunk" | "response_body_chunk" => {
-                answer::write(out, Version::V1, b"", Decision::Allow);
+                answer::write(out, Wire::V1, b"", Decision::Allow);
             }
             "request_complete" => {
-                let other: Other = parse(payload)?;
+                let other: Other = event::parse(payload)?;
                 if let Some(id) = CorrelationId::new(&other.correlation_id) {
                     sessions.end(id, context);
                 }
-                answer::write(out, Version::V1, b"", Decision::Allow);
+                answer::write(out, Wire::V1, b"", Decision::Allow);
             }
             _ => return Err(Fault::UnknownType),
         }
@@ -266,7 +288,7 @@ impl Link {
         &mut self,
         event: &FrameEvent,
         body: &mut [u8],
-        version: Version,
+        wire: Wire,
         sessions: &mut Sessions,
         out: &mut Vec<u8>,
         context: &mut Context<'_, R>,
@@ -279,21 +301,21 @@ impl Link {
         let payload = event.decode(body)?;
         let frame =
             Frame { direction: event.direction, fin: event.fin, opcode: event.opcode, payload: &payload };
-        let of = FrameOf { id, version, index: event.index, client_ip, frame };
+        let of = FrameOf { id, version: wire.version(), index: event.index, client_ip, frame };
         let verdict = sessions.handle_frame(of, &self.engine, context);
         if context.is_late(&self.engine) {
             sessions.handle_late(id, event.direction, context);
             return Ok(());
         }
         let raw_id = body.get(event.id.range.clone()).unwrap_or_default();
-        answer::write(out, version, raw_id, Decision::Frame(verdict));
+        answer::write(out, wire, raw_id, Decision::Frame(verdict));
         Ok(())
     }
 
     fn handle_request<R: Records>(
         &mut self,
         request: RequestHeaders<'_>,
-        version: Version,
+        wire: Wire,
         sessions: &mut Sessions,
         out: &mut Vec<u8>,
         context: &mut Context<'_, R>,
@@ -303,17 +325,18 @@ impl Link {
         let id = CorrelationId::new(text);
         let result = if asks_for_websocket(&request) {
             let client = client_of(&request);
+            let version = wire.version();
             sessions.handle_request(id, client, &head_of(&request), &self.engine, version, context)
         } else {
             Ok(())
         };
-        self.answer(result, text, version, sessions, out, context);
+        self.answer(result, text, wire, sessions, out, context);
     }
 
     fn handle_response<R: Records>(
         &mut self,
         response: ResponseHeaders,
-        version: Version,
+        wire: Wire,
         sessions: &mut Sessions,
         out: &mut Vec<u8>,
         context: &mut Context<'_, R>,
@@ -325,14 +348,14 @@ impl Link {
             .iter()
             .flat_map(|(name, values)| values.iter().map(|value| (name.as_str(), value.as_str())));
         let result = sessions.handle_response(id, response.status, fields, &self.engine, context);
-        self.answer(result, text, version, sessions, out, context);
+        self.answer(result, text, wire, sessions, out, context);
     }
 
     fn answer<R: Records>(
         &self,
         result: Result<(), OfferRefused>,
         text: &str,
-        version: Version,
+        wire: Wire,
         sessions: &mut Sessions,
         out: &mut Vec<u8>,
         context: &mut Context<'_, R>,
@@ -344,14 +367,13 @@ impl Link {
             Ok(()) => Decision::Allow,
             Err(OfferRefused { status, text }) => Decision::Block { status: *status, text },
         };
-        answer::write(out, version, quoted(text).as_bytes(), decision);
+        answer::write(out, wire, &wire.id(text), decision);
     }
 }
 
-/// A text as it stands in JSON, without its quotes.
-fn quoted(text: &str) -> String {
-    let json = serde_json::Value::from(text).to_string();
-    json.get(1..json.len() - 1).unwrap_or_default().to_owned()
+/// Reads an event of version 2 that is no frame.
+fn read<'b, T: Deserialize<'b>>(wire: Wire, body: &'b [u8]) -> Result<T, Fault> {
+    if wire == Wire::MessagePack { msgpack::parse(body) } else { event::parse(body) }
 }
 
 /// As broadly as any server might take it.

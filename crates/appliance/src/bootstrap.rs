@@ -40,6 +40,8 @@ pub(crate) struct Running {
     readiness: Arc<ReadinessCell>,
     admin: Option<AdminServer>,
     reload: Arc<Mutex<Reload>>,
+    /// Proxies alone are served.
+    is_agent_only: bool,
 }
 
 struct AuditThread {
@@ -82,6 +84,7 @@ impl Running {
         let token = plan.settings.admin.as_ref().and_then(|admin| admin.token_path.as_deref());
         let token = token.map(read_token).transpose()?;
         let recent = plan.settings.admin.as_ref().map(|_| Recent::default());
+        let is_agent_only = plan.settings.listeners.is_empty();
         let admin = plan.settings.admin.as_ref().map(|admin| bind_admin(admin.bind)).transpose()?;
         let file = plan.settings.audit.as_ref().map(open_audit).transpose()?;
 
@@ -124,15 +127,20 @@ impl Running {
         let admin = admin.map(|listener| admin::start(listener, state)).transpose()?;
         let audit = writer.map(AuditThread::start).transpose()?;
         readiness.set(Readiness::Ready);
-        Ok(Self { dataplane, audit, readiness, admin, reload })
+        Ok(Self { dataplane, audit, readiness, admin, reload, is_agent_only })
     }
 
     /// # Errors
     /// A shard that broke.
-    pub fn run_until_signal(self, signals: Signals) -> io::Result<()> {
+    pub fn run_until_signal(mut self, signals: Signals) -> io::Result<()> {
         let (readiness, drainer) = (Arc::clone(&self.readiness), self.drainer());
+        // As the paths of the sockets: the next process, with the same file, serves while this one drains.
+        let left = if self.is_agent_only { self.admin.take() } else { None };
         let on_drain = move || {
             readiness.set(Readiness::Draining);
+            if let Some(admin) = left {
+                admin.stop();
+            }
             drainer.drain();
         };
         let (reload, reloader) = (Arc::clone(&self.reload), self.dataplane.reloader());

@@ -173,7 +173,8 @@ impl Shard {
 
     /// Drained, and all connections have ended or run out of time.
     pub fn is_done(&self) -> bool {
-        self.drain.is_some_and(|drain| self.table.len() == 0 || self.core.now_ns >= drain.deadline_ns)
+        let is_empty = self.table.len() == 0 && !self.agents.is_connected();
+        self.drain.is_some_and(|drain| is_empty || self.core.now_ns >= drain.deadline_ns)
     }
 
     /// Ends what is left, and publishes the last counts.

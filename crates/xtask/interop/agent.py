@@ -1,12 +1,11 @@
 """client <-> zentinel <-> backend, and zentinel asks the inspector over a unix socket."""
 
-import signal
 import struct
-import threading
 import time
+from collections import Counter
 from pathlib import Path
-from typing import Self
 
+import restart
 from chain import Chain
 from play import (
     BAD,
@@ -25,8 +24,7 @@ from support.wire import TEXT
 from transcript import Transcript, seen
 
 CRASH_MAX_S = 90
-REPLACED_MAX_S = 40
-RELOAD_S = 2
+AT_ONCE = 1000
 GRACE_S = 5.5
 """How long a client that was blocked may go on before the proxy is made to cut it off, and a little more."""
 
@@ -49,6 +47,7 @@ def run(folder: Path, transcript: Transcript) -> None:
                 dropped_in_fragments=("[]", CLOSED),
                 end=lambda *arguments: _ends(chain, *arguments),
             )
+        _answered_at_once(chain, transcript)
         _silent_server(chain, transcript)
         control_frames(chain, transcript)
         foreign_origin(chain, transcript)
@@ -57,7 +56,7 @@ def run(folder: Path, transcript: Transcript) -> None:
         _hidden(chain, transcript)
         silence(transcript, quiet, opened)
         _crash(chain, transcript)
-        _replaced(chain, transcript)
+    restart.seamless(folder / "restart", transcript)
     _pushed(folder, transcript)
 
 
@@ -73,6 +72,28 @@ def _ends(chain: Chain, pair: Pair, direction: str, wire: bytes) -> str:
         pair.server.queue(pair.server.framer.text("answer"))
     pair.exchange()
     return seen(pair)
+
+
+def _answered_at_once(chain: Chain, transcript: Transcript) -> None:
+    """See `ANSWER_S`: how many the proxy cuts off is chance, that nobody told it to is not."""
+
+    def at_once() -> str:
+        verdicts = len(chain.inspector.wait_verdicts(0))
+        fates: Counter[str] = Counter()
+        for _ in range(AT_ONCE):
+            pair = chain.open(answer_s=0)
+            fates[carries(pair, "to_client", b"hello")] += 1
+            pair.close()
+        cut_off = fates.pop("server [] cut off; client [] cut off", 0)
+        transcript.measured("cut off by the proxy, before any frame", f"{cut_off} of {AT_ONCE}")
+        told = len(chain.inspector.wait_verdicts(0)) - verdicts
+        return f"{told} verdicts; all others: {' / '.join(fates)}"
+
+    transcript.compare(
+        "the proxy cuts off some WebSockets whose server answers at once",
+        "0 verdicts; all others: server [] open; client [hello] open",
+        at_once,
+    )
 
 
 def _silent_server(chain: Chain, transcript: Transcript) -> None:
@@ -153,58 +174,6 @@ def _crash(chain: Chain, transcript: Transcript) -> None:
         "HTTP 503 while it is away; one that was open: server [before] cut off; client [] HTTP in the WebSocket",
         crash,
     )
-
-
-def _replaced(chain: Chain, transcript: Transcript) -> None:
-    """The way to restart without a gap."""
-
-    def replaced() -> str:
-        first = chain.inspector
-        with _Upgrades(chain) as upgrades:
-            chain.start_second_inspector()
-            chain.proxy.reload("agent.sock", "second.sock")
-            time.sleep(RELOAD_S)
-            first.signal(signal.SIGTERM)
-            first_ends = first.wait_exit(REPLACED_MAX_S)
-        foreign = chain.status(origin="Origin: https://evil.example")
-        return (
-            f"HTTP {upgrades.statuses} meanwhile; the first ends with {first_ends}; HTTP {foreign} to a foreign origin"
-        )
-
-    transcript.compare(
-        "a second inspector at another socket, SIGHUP to the proxy with that path, SIGTERM to the first",
-        "HTTP [101] meanwhile; the first ends with 0; HTTP 403 to a foreign origin",
-        replaced,
-    )
-
-
-class _Upgrades:
-    """Asks for upgrades, one after the other, until the end of the block."""
-
-    def __init__(self, chain: Chain):
-        self._chain = chain
-        self._seen: set[str] = set()
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._ask)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_) -> None:
-        self._over.set()
-        self._thread.join()
-
-    @property
-    def statuses(self) -> str:
-        return f"[{', '.join(sorted(self._seen))}]"
-
-    def _ask(self) -> None:
-        while not self._over.wait(0.02):
-            try:
-                self._seen.add(str(self._chain.status()))
-            except (AssertionError, OSError) as error:
-                self._seen.add(repr(error))
 
 
 def _pushed(folder: Path, transcript: Transcript) -> None:

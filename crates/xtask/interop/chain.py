@@ -20,6 +20,10 @@ WIDE = {"agent": {"timeout-ms 200 ": "timeout-ms 2000 ", "timeout-ms 1000 ": "ti
 
 SOCKET = "/run/websocket-inspector/agent.sock"
 
+ANSWER_S = 0.02
+"""How long the backend takes to answer an upgrade, as one on another machine would. The proxy takes a 101 that it reads before
+it has passed on the end of the (empty) request for the end of the WebSocket: github.com/cloudflare/pingora/issues/946."""
+
 
 class Chain:
     """One deployment, running. `changes` are replaced in its files beside the addresses."""
@@ -90,10 +94,13 @@ class Chain:
         client.sock.sendall(as_head(upgrade_lines(client.path) + [origin, *headers]))
         return client
 
-    def open(self, *headers: str, answer: tuple[str, ...] = (), origin: str = ORIGIN) -> Pair:
+    def open(
+        self, *headers: str, answer: tuple[str, ...] = (), answer_s: float = ANSWER_S, origin: str = ORIGIN
+    ) -> Pair:
         """A WebSocket that is open from end to end."""
         client = self.ask(*headers, origin=origin)
         server, request = self.backend.accept(client.path, client=client)
+        time.sleep(answer_s)
         server.sock.sendall(switching_protocols(request, *answer))
         response = client.read_head()
         assert response.status == 101, response.start_line
@@ -107,6 +114,7 @@ class Chain:
         except AssertionError as refused:
             words = str(refused).partition("the client got ")[2].split()
             return int(words[1]) if words[:1] == ["HTTP/1.1"] else None
+        time.sleep(ANSWER_S)
         server.sock.sendall(switching_protocols(request, *answer))
         status = client.read_head().status
         server.close()

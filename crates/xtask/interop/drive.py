@@ -8,11 +8,12 @@ from pathlib import Path
 
 import agent
 import inline
+import restart
 from transcript import Transcript
 
 RUN_MAX_S = 600
 
-DEPLOYMENTS = {"agent": agent.run, "inline": inline.run}
+DEPLOYMENTS = {"agent": agent.run, "inline": inline.run, "restart": restart.run}
 
 
 def main() -> int:

@@ -17,7 +17,7 @@ pub(crate) struct Options {
     /// A `zentinel` that is there already; without it one is built, which takes 20 minutes, once
     #[arg(long)]
     proxy: Option<PathBuf>,
-    /// Only this deployment
+    /// Only this
     #[arg(long, value_enum)]
     only: Option<Deployment>,
 }
@@ -28,6 +28,8 @@ enum Deployment {
     Agent,
     /// The inspector is the proxy's upstream
     Inline,
+    /// How long upgrades fail when the agent is restarted; only by this name
+    Restart,
 }
 
 impl Deployment {
@@ -35,6 +37,7 @@ impl Deployment {
         match self {
             Self::Agent => "agent",
             Self::Inline => "inline",
+            Self::Restart => "restart",
         }
     }
 }

@@ -126,6 +126,20 @@ impl Agent {
         Ok(out)
     }
 
+    /// Gives one message to `link`: what became of it, and the answers' bytes.
+    pub fn handle(&mut self, link: &mut Link, message: &[u8]) -> (Result<Handled, Fault>, Vec<u8>) {
+        let (mut buffer, mut out) = (message.to_vec(), Vec::new());
+        let Ok(Next::Message(envelope)) = Framing::default().next(&buffer) else { panic!("one message") };
+        let mut context = Context {
+            now_ns: self.now_ns,
+            arrived_ns: self.now_ns,
+            is_memory_full: false,
+            worker: &mut self.worker,
+            records: &mut self.told,
+        };
+        (link.handle(&envelope, &mut buffer, &mut self.sessions, &mut out, &mut context), out)
+    }
+
     /// The next frame of its direction; the verdict as it stands in the answer.
     pub fn frame(&mut self, link: &mut Link, to_server: bool, opcode: &str, fin: bool, data: &[u8]) -> Value {
         let next = &mut self.next[usize::from(!to_server)];

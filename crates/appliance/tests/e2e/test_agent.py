@@ -1,6 +1,7 @@
 """The agent behind a Sentinel proxy: frames, upgrades, ids, and what a proxy's weaknesses could let pass."""
 
 import json
+import signal
 import socket
 import struct
 import threading
@@ -407,6 +408,27 @@ def test_the_sockets_file(start, backend, tmp_path):
     Proxy(path, links=1).open()
     assert inspector.stop() == 0
     assert not path.exists()
+
+
+def test_the_next_process_serves_while_the_last_one_drains(start, backend, tmp_path):
+    path = tmp_path / "a.sock"
+    policy = agent_block(agent_policy(path))
+    first = start(backend.port, policy, drain_timeout_s=30)
+    served = Proxy(path)
+    ws = served.open()
+    first.signal(signal.SIGTERM)
+    deadline = time.monotonic() + 8
+    while path.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert ws.text(True, b"hello") == "allow" and served.open().text(True, b"hello") == "allow"
+    start(backend.port, policy)
+    following = Proxy(path)
+    assert following.open().text(False, b"hello") == "allow"
+    assert ws.text(True, SIGNATURE) == "drop", "the first one still inspects"
+    assert first.wait_exit(0) is None
+    served.close()
+    assert first.wait_exit(8) == 0
+    assert path.exists() and following.open().text(True, b"hello") == "allow"
 
 
 def test_a_restart_under_load_lets_nothing_pass(start, backend, tmp_path):

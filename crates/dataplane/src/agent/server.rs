@@ -113,6 +113,11 @@ impl Agents {
         self.servers.is_empty()
     }
 
+    /// Some proxy is connected.
+    pub fn is_connected(&self) -> bool {
+        self.connections.len() > 0
+    }
+
     /// Some connection has more to do than the last turn allowed.
     pub fn is_busy(&self) -> bool {
         !self.again.is_empty()
@@ -207,8 +212,8 @@ impl Agents {
         agent.links_open = self.connections.len() as u64;
     }
 
-    /// Accepts nothing more and leaves the paths to the next process. Proxies that are connected are served as long as the
-    /// shard runs: an end that they see opens their circuit breakers.
+    /// Leaves the paths to the next process. Proxies that are connected are served until they go, or the drain's time is up:
+    /// an end that they see opens their circuit breakers.
     pub fn begin_drain(&mut self) {
         self.servers.iter_mut().for_each(|server| server.bound.unlink());
     }

@@ -37,7 +37,7 @@ fn bench() -> (Arc<Engine>, Worker) {
             patterns: vec![Pattern::Literal("<x>".into())],
             rule_sets: Vec::new(),
             directions: Directions::Both,
-            normalize_json: true,
+            normalize: wsi_policy::Normalize::default(),
             action: Action::Close(CloseCode::POLICY_VIOLATION),
             message_size_max: None,
         }],
