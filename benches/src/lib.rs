@@ -121,9 +121,11 @@ pub fn policy(schema_path: &Path) -> Policy {
         validations: vec![Validation {
             name: "validation-1".to_owned(),
             schema_type: SchemaType::Json,
-            schema_path: schema_path.to_owned(),
+            schema_path: Some(schema_path.to_owned()),
+            registry: None,
             directions: Directions::Both,
             messages: MessageTypes::Text,
+            subprotocols: None,
             action: Action::Close(CloseCode::INVALID_PAYLOAD),
         }],
         rate_limits: vec![RateLimit {

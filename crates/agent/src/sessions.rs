@@ -186,10 +186,14 @@ impl Sessions {
         };
         let Some(offer) = entry.offer.take() else { return Ok(()) };
         let engine = Arc::clone(entry.session.engine());
-        let result =
-            context.inspecting(entry.peer, |context| offer.judge_answer(&engine, status, fields, context));
+        let result = context
+            .inspecting(entry.peer, |context| offer.judge_answer(&engine, status, fields.clone(), context));
         if result.is_err() || status != 101 {
             self.entries.remove(&id);
+        } else if let Some((_, name)) =
+            fields.clone().find(|(name, _)| name.eq_ignore_ascii_case("sec-websocket-protocol"))
+        {
+            entry.session.agree(name);
         }
         result
     }

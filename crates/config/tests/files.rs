@@ -6,8 +6,8 @@ use std::path::Path;
 use wsi_config::{FILE_SIZE_MAX, KNOWN_RULE_SETS, Payload, Shards, load, parse};
 use wsi_policy::CloseCode;
 use wsi_policy::{
-    Action, Directions, EventKind, FailureMode, Limits, MessageTypes, Mode, Normalize, Pattern, PolicyId,
-    Rate, Route, SchemaType, UpstreamId,
+    Action, Directions, Discriminator, EventKind, FailureMode, Limits, MessageTypes, Mode, Normalize,
+    Pattern, PolicyId, Rate, Registry, Route, SchemaType, TypeSchema, UnknownTypes, UpstreamId,
 };
 
 const PREVIEW: &str = include_str!("../../../config/preview.kdl");
@@ -75,7 +75,7 @@ fn the_preview_with_its_schema_is_valid_and_serves_nothing() {
 
     let [validation] = policy.validations.as_slice() else { panic!() };
     assert_eq!((validation.name.as_str(), &validation.schema_type), ("validation-1", &SchemaType::Json));
-    assert_eq!(validation.schema_path, schema);
+    assert_eq!(validation.schema_path.as_ref(), Some(&schema));
     assert_eq!((validation.directions, validation.messages), (Directions::Both, MessageTypes::Text));
     assert_eq!(validation.action, CLOSE_1007);
 
@@ -114,7 +114,7 @@ fn the_demo_is_valid_and_has_no_warnings() {
     assert_eq!(policy.failure_mode, FailureMode::Closed);
     assert_eq!(policy.content_filters[0].rule_sets, KNOWN_RULE_SETS);
     assert_eq!(policy.rate_limits[0].messages, Some(Rate { per_second: 20, burst: 40 }));
-    assert!(policy.validations[0].schema_path.ends_with("schemas/chat.json"));
+    assert!(policy.validations[0].schema_path.as_ref().unwrap().ends_with("schemas/chat.json"));
     let events = EventKind::ALL.map(|kind| policy.events.contains(kind));
     assert_eq!(events, [true, true, false, false, false, true]);
 }
@@ -226,6 +226,46 @@ fn every_value_reaches_its_place() {
 }
 
 #[test]
+fn schemas_by_type_and_subprotocol() {
+    let text = r#"agent "a" {
+        type "websocket_inspector"
+        discriminator "/type"
+        handshake { subprotocols "v1" }
+        validation { schema-type "json"; subprotocol "v1" "v2"; schema "order" path="Cargo.toml"; schema "1" path="Cargo.toml" }
+        validation {
+            schema-type "protobuf"; schema-path "Cargo.toml" message="a.Envelope"; unknown-types "allow"
+            discriminator oneof="body"; schema "order" constraints="Cargo.toml"; schema "note"
+        }
+        validation {
+            schema-type "protobuf"; schema-path "Cargo.toml" message="a.Head"
+            schema "order" path="Cargo.toml" message="a.Order"
+        }
+    }"#;
+    let configuration = parse("a.kdl", text, Path::new("")).unwrap();
+    let [json, oneof, head] = configuration.ruleset.policies[0].validations.as_slice() else { panic!() };
+    let file = || Path::new("Cargo.toml").to_owned();
+    let plain = |name: &str| TypeSchema { name: name.into(), read_as: None, schema_path: None };
+    assert_eq!((&json.schema_path, &json.schema_type), (&None, &SchemaType::Json));
+    assert_eq!(json.subprotocols, Some(vec!["v1".into(), "v2".into()]));
+    assert!(json.holds_for(Some("v2")) && !json.holds_for(Some("v3")) && !json.holds_for(None));
+    assert!(oneof.holds_for(Some("v3")) && oneof.holds_for(None));
+    let with_file = |name| TypeSchema { schema_path: Some(file()), ..plain(name) };
+    let registry = |discriminator, types, unknown_types| Registry { discriminator, types, unknown_types };
+    let by_type = Discriminator::Field("/type".into());
+    assert_eq!(
+        json.registry,
+        Some(registry(by_type.clone(), vec![with_file("order"), with_file("1")], UnknownTypes::Reject))
+    );
+    let types = vec![with_file("order"), plain("note")];
+    let by_member = Discriminator::Oneof("body".into());
+    assert_eq!(oneof.registry, Some(registry(by_member, types, UnknownTypes::Allow)));
+    let order = TypeSchema { read_as: Some((file(), "a.Order".into())), ..plain("order") };
+    assert_eq!(head.registry, Some(registry(by_type, vec![order], UnknownTypes::Reject)));
+    let warnings: Vec<_> = configuration.warnings.iter().map(|warning| warning.text.as_str()).collect();
+    assert_eq!(warnings, ["no connection can agree on \"v2\": `subprotocols` of `handshake` lacks it"]);
+}
+
+#[test]
 fn what_no_route_uses_is_warned_of() {
     let text = "listener \"l\" { bind \"[::1]:1\"; route \"/\" upstream=\"u\" agent=\"a\" }
         upstream \"u\" { server \"[::1]:2\" }
@@ -252,12 +292,12 @@ fn schemas_are_found_beside_the_file() {
     fs::write(folder.path().join("only-beside.json"), "{}").unwrap();
     fs::write(&file, agent("only-beside.json")).unwrap();
     let found = load(&file).unwrap().ruleset.policies[0].validations[0].schema_path.clone();
-    assert_eq!(found, folder.path().join("only-beside.json"));
+    assert_eq!(found, Some(folder.path().join("only-beside.json")));
     // Tests run in the package's folder.
     fs::write(folder.path().join("Cargo.toml"), "{}").unwrap();
     fs::write(&file, agent("Cargo.toml")).unwrap();
     let found = load(&file).unwrap().ruleset.policies[0].validations[0].schema_path.clone();
-    assert_eq!(found, Path::new("Cargo.toml"));
+    assert_eq!(found.as_deref(), Some(Path::new("Cargo.toml")));
     fs::write(&file, agent("src")).unwrap();
     assert!(load(&file).unwrap_err().to_string().contains("schema file \"src\" is a folder"));
 }

@@ -1,4 +1,5 @@
 //! Each mistake is reported where it stands, with what to do.
+#![allow(clippy::unwrap_used)]
 
 use std::path::Path;
 
@@ -34,6 +35,12 @@ fn check(text: &str, at: (usize, usize), message: &str, help: &str) {
 fn check_rule(rule: &str, column: usize, message: &str, help: &str) {
     let text = format!("agent \"a\" {{\n type \"websocket_inspector\"\n{rule}\n}}");
     check(&text, (3, column), message, help);
+}
+
+/// A mistake in the one line of a block within an agent, where `place` stands first.
+#[track_caller]
+fn check_place(rule: &str, place: &str, message: &str, help: &str) {
+    check_rule(rule, rule.find(place).unwrap() + 1, message, help);
 }
 
 #[test]
@@ -299,6 +306,78 @@ fn rules() {
         "schema file \"missing.json\" is missing",
         "a JSON Schema",
     );
+}
+
+#[test]
+fn registries() {
+    let json = |rest: &str| format!("validation {{ schema-type \"json\"; {rest} }}");
+    let typed = |rest: &str| json(&format!("discriminator \"/t\"; {rest}"));
+    let protobuf = |rest: &str| {
+        format!("validation {{ schema-type \"protobuf\"; schema-path \"Cargo.toml\" message=\"M\"; {rest} }}")
+    };
+    let schema = "schema \"a\" path=\"Cargo.toml\"";
+    let rule = json(schema);
+    check_place(&rule, "schema \"a", "`schema` needs a `discriminator`", "discriminator \"/type\"");
+    for (rest, place, message, help) in [
+        ("discriminator \"t\"", "\"t\"", "\"t\" is not the place of a field", "\"/type\""),
+        ("discriminator \"/t~\"", "\"/t~\"", "\"/t~\" is not the place of a field", "~0"),
+        ("discriminator", "discriminator", "this `discriminator` names nothing", "oneof="),
+        (
+            "discriminator oneof=\"b\"",
+            "oneof=",
+            "`oneof` belongs to schema-type \"protobuf\"",
+            "name a field",
+        ),
+        (
+            "discriminator \"/a\" \"/b\"",
+            "\"/b\"",
+            "`discriminator` has one value; this is one too many",
+            "discriminator \"/type\"",
+        ),
+    ] {
+        check_place(&json(&format!("{rest}; {schema}")), place, message, help);
+    }
+    let both = "a `discriminator` is a field or a oneof, not both";
+    check_place(
+        &protobuf(&format!("discriminator \"/a\" oneof=\"b\"; {schema} message=\"A\"")),
+        "oneof=",
+        both,
+        "",
+    );
+    for lonely in ["discriminator \"/type\"", "unknown-types \"allow\""] {
+        let name = lonely.split(' ').next().unwrap();
+        let message = format!("`{name}` has no meaning without `schema`");
+        let rule = json(&format!("schema-path \"Cargo.toml\"; {lonely}"));
+        check_place(&rule, lonely, &message, "add a schema for each type");
+    }
+    check_place(&typed("schema \"a\""), "schema \"a", "`schema` needs `path=`", "schemas/order.json");
+    let twice = format!("{schema}; schema \"a\"  path=\"Cargo.toml\"");
+    check_place(&typed(&twice), "\"a\"  ", "\"a\" is the name of an earlier schema already", "");
+    let missing = typed("schema \"a\" path=\"no.json\"");
+    check_place(&missing, "path=", "schema file \"no.json\" is missing", "a JSON Schema");
+    let typed_message = typed(&format!("{schema} message=\"A\""));
+    check_place(&typed_message, "message=", "`message` belongs to schema-type \"protobuf\"", "");
+    let policy = typed(&format!("{schema}; unknown-types \"drop\""));
+    check_place(&policy, "\"drop\"", "unknown unknown-types \"drop\"", "\"reject\"");
+    let lacks_type = protobuf(&format!("discriminator oneof=\"b\"; {schema}"));
+    check_place(&lacks_type, "path=", "of Protobuf `path=` and `message=` go together", "or neither");
+    check_place(
+        &protobuf(&format!("discriminator oneof=\"b\"; {schema} message=\"A\"; schema \"b\"")),
+        "schema \"b\"",
+        "this `schema` has no `message=`, and others of its validation have",
+        "or none",
+    );
+    check_rule(
+        "validation { schema-type \"protobuf\"; discriminator oneof=\"b\"; schema \"a\" }",
+        1,
+        "`validation` needs `schema-path`",
+        "the type that has the discriminator",
+    );
+    let spoken = json("subprotocol \"a b\"; schema-path \"Cargo.toml\"");
+    check_place(&spoken, "\"a b\"", "\"a b\" is not a subprotocol's name", "");
+    // Once, though two rules would use it.
+    let two = format!("discriminator \"t\"; {}; {0}", json(schema));
+    check_place(&two, "\"t\"", "\"t\" is not the place of a field", "");
 }
 
 #[test]

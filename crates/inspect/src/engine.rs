@@ -1,12 +1,13 @@
 //! A policy made ready: databases and schemas compiled, shared by all cores, never changed.
 
+mod format;
 mod schemas;
 
 use std::sync::Arc;
 
 use wsi_policy::{
     Action, Compression, ContentFilter, Direction, EventKind, EventSet, FailureMode, HandshakeRules, Limits,
-    Mode, Normalize, Pattern as PolicyPattern, Policy, RateLimit,
+    Mode, Normalize, Pattern as PolicyPattern, Policy, RateLimit, Validation,
 };
 use wsi_ratelimit::Rate;
 use wsi_scan::{Database, Expression, Kinds, Normalizer, Pattern, PatternId, RegexFlags, StreamDatabase};
@@ -16,7 +17,11 @@ use wsi_ws::{
     deflate::{Compressor, Inflater},
 };
 
-pub(crate) use self::schemas::{Reading, Schema, SchemaPlan};
+use self::format::Readings;
+pub(crate) use self::{
+    format::{Format, Place, Reading},
+    schemas::{Registry, Schema, SchemaPlan, Schemas, TypeSchema},
+};
 use crate::{
     rules::{RuleId, RuleTable},
     session::INFLATE_BITE_SIZE,
@@ -24,7 +29,7 @@ use crate::{
 
 /// One policy, compiled. Cores share it behind an [`Arc`]; what changes per message is in a
 /// [`Worker`](crate::Worker) and what changes per connection in a [`Session`](crate::Session).
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Engine {
     /// Its place among the engines of the process: an index into [`Worker::stats`](crate::Worker::stats).
     pub(crate) index: usize,
@@ -41,10 +46,12 @@ pub struct Engine {
     pub(crate) control_rate: Rate,
     pub(crate) json_limits: json::Limits,
     pub(crate) plans: [Plan; 2],
+    /// The same policy for connections that agreed on a subprotocol, for those subprotocols that its rules tell apart.
+    speaking: Vec<(String, Arc<Self>)>,
 }
 
 /// What is asked of the messages of one direction.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Plan {
     /// What may be held of a message.
     pub wire: WireLimits,
@@ -58,7 +65,7 @@ pub(crate) struct Plan {
 }
 
 /// Which messages are inspected as they come, because they are too large to be held.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct StreamPlan {
     held_size_max: usize,
     text: bool,
@@ -121,7 +128,7 @@ impl Plan {
     }
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct BucketPlan {
     pub rate: Rate,
     pub counts: Counts,
@@ -218,9 +225,8 @@ impl Engine {
 
     fn compile_with(policy: &Policy, index: usize, rules: RuleTable) -> Result<Self, EngineError> {
         let mut compiler = Compiler { policy, rules };
-        let schemas = compiler.schemas()?;
-        let plans = compiler.plans(schemas)?;
-        Ok(Self {
+        let parts = compiler.parts()?;
+        let engine = Self {
             index,
             name: policy.name.clone(),
             rules: compiler.rules,
@@ -234,8 +240,20 @@ impl Engine {
             idle_timeout_ns: policy.limits.idle_timeout_s.saturating_mul(1_000_000_000),
             control_rate: control_rate(policy.limits.control_frames_per_second),
             json_limits: json::Limits { depth_max: policy.limits.json_depth_max },
-            plans,
-        })
+            plans: parts.plans(None),
+            speaking: Vec::new(),
+        };
+        let speaking = parts.subprotocols().into_iter().map(|name| {
+            let plans = parts.plans(Some(name));
+            (name.to_owned(), Arc::new(Self { plans, ..engine.clone() }))
+        });
+        Ok(Self { speaking: speaking.collect(), ..engine })
+    }
+
+    /// The policy for a connection whose endpoints agreed on `subprotocol`, or on none. Sessions are told once, when they are open.
+    pub(crate) fn speaking<'e>(self: &'e Arc<Self>, subprotocol: Option<&str>) -> &'e Arc<Self> {
+        let known = self.speaking.iter().find(|(name, _)| Some(name.as_str()) == subprotocol);
+        known.map_or(self, |(_, engine)| engine)
     }
 
     pub fn index(&self) -> usize {
@@ -272,7 +290,8 @@ impl Engine {
 
     /// The most that one connection may hold of messages that are being put together, both directions, in bytes.
     pub fn connection_size_max(&self) -> u64 {
-        self.plans.iter().map(|plan| self.held_size_max(plan)).fold(0, u64::saturating_add)
+        let own = self.plans.iter().map(|plan| self.held_size_max(plan)).fold(0, u64::saturating_add);
+        self.speaking.iter().map(|(_, engine)| engine.connection_size_max()).fold(own, u64::max)
     }
 
     fn held_size_max(&self, plan: &Plan) -> u64 {
@@ -284,10 +303,11 @@ impl Engine {
     /// each have a window, and while a message is compressed both its forms are there.
     pub fn deflate_size_max(&self) -> u64 {
         let message_size_max = self.plans.iter().map(|plan| self.held_size_max(plan)).max().unwrap_or(0);
-        match self.handshake.compression {
+        let own = match self.handshake.compression {
             Compression::Inspect => 2 * (Inflater::SIZE_MAX + Compressor::SIZE_MAX) + message_size_max,
             Compression::Strip | Compression::Refuse => 0,
-        }
+        };
+        self.speaking.iter().map(|(_, engine)| engine.deflate_size_max()).fold(own, u64::max)
     }
 
     pub(crate) fn plan(&self, direction: Direction) -> &Plan {
@@ -312,44 +332,74 @@ struct FilterRules<'a> {
     size: Option<(u64, RuleId)>,
 }
 
-impl Compiler<'_> {
-    fn plans(&mut self, schemas: Vec<Schema>) -> Result<[Plan; 2], EngineError> {
+/// A policy's rules, compiled, of which [`Plan`]s are put together.
+struct Parts<'p> {
+    policy: &'p Policy,
+    filters: Vec<FilterRules<'p>>,
+    scan: [Option<Arc<ScanPlan>>; 2],
+    validations: Vec<(&'p Validation, RuleId, Schemas)>,
+    rates: Vec<(&'p RateLimit, RuleId)>,
+}
+
+impl Parts<'_> {
+    /// Those that some rule tells from the others, each once.
+    fn subprotocols(&self) -> Vec<&str> {
+        let validations = self.policy.validations.iter();
+        let mut names: Vec<_> =
+            validations.flat_map(|each| each.subprotocols.iter().flatten()).map(String::as_str).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// For connections that agreed on `subprotocol`.
+    fn plans(&self, subprotocol: Option<&str>) -> [Plan; 2] {
+        Direction::BOTH.map(|direction| self.plan(direction, subprotocol))
+    }
+
+    fn plan(&self, direction: Direction, subprotocol: Option<&str>) -> Plan {
+        let filters = self.filters.iter().filter(|rules| rules.filter.directions.contains(direction));
+        let size = filters.filter_map(|rules| rules.size).min_by_key(|(size, _)| *size);
+        let rates = self.rates.iter().filter(|(limit, _)| limit.directions.contains(direction));
+        let validations = self.validations.iter().filter(|(validation, ..)| {
+            validation.directions.contains(direction) && validation.holds_for(subprotocol)
+        });
+        let plan = Plan {
+            wire: wire_limits(self.policy, size.map(|(size, _)| size)),
+            size,
+            buckets: rates.flat_map(|(limit, rule)| bucket_plans(limit, *rule)).collect(),
+            scan: self.scan[direction.index()].clone(),
+            schemas: validations
+                .map(|(validation, rule, schemas)| SchemaPlan {
+                    schemas: schemas.clone(),
+                    messages: validation.messages,
+                    rule: *rule,
+                    action: validation.action,
+                })
+                .collect(),
+            stream: StreamPlan::default(),
+        };
+        Plan { stream: StreamPlan::new(&self.policy.limits, self.policy.mode, &plan), ..plan }
+    }
+}
+
+impl<'p> Compiler<'p> {
+    fn parts(&mut self) -> Result<Parts<'p>, EngineError> {
         let policy = self.policy;
+        let schemas = self.schemas()?;
         let validations = self.named(&policy.validations, |rule| &rule.name)?;
         let rates = self.named(&policy.rate_limits, |rule| &rule.name)?;
         let filters =
             policy.content_filters.iter().map(|filter| self.filter(filter)).collect::<Result<Vec<_>, _>>()?;
-        let [scan_to_server, scan_to_client] = self.scan_plans(&filters)?;
-        let plan = |direction: Direction, scan: Option<Arc<ScanPlan>>| -> Plan {
-            let rates = policy.rate_limits.iter().zip(&rates);
-            let validations = policy.validations.iter().zip(&validations).zip(&schemas);
-            let size = filters
-                .iter()
-                .filter(|rules| rules.filter.directions.contains(direction))
-                .filter_map(|rules| rules.size)
-                .min_by_key(|(size, _)| *size);
-            let plan = Plan {
-                wire: self.wire_limits(size.map(|(size, _)| size)),
-                size,
-                buckets: rates
-                    .filter(|(limit, _)| limit.directions.contains(direction))
-                    .flat_map(|(limit, rule)| bucket_plans(limit, *rule))
-                    .collect(),
-                scan,
-                schemas: validations
-                    .filter(|((validation, _), _)| validation.directions.contains(direction))
-                    .map(|((validation, rule), schema)| SchemaPlan {
-                        schema: schema.clone(),
-                        messages: validation.messages,
-                        rule: *rule,
-                        action: validation.action,
-                    })
-                    .collect(),
-                stream: StreamPlan::default(),
-            };
-            Plan { stream: StreamPlan::new(&policy.limits, policy.mode, &plan), ..plan }
-        };
-        Ok([plan(Direction::ToServer, scan_to_server), plan(Direction::ToClient, scan_to_client)])
+        let scan = self.scan_plans(&filters)?;
+        let validations = policy.validations.iter().zip(validations).zip(schemas);
+        Ok(Parts {
+            policy,
+            filters,
+            scan,
+            validations: validations.map(|((each, rule), schemas)| (each, rule, schemas)).collect(),
+            rates: policy.rate_limits.iter().zip(rates).collect(),
+        })
     }
 
     fn named<T>(&mut self, rules: &[T], name: impl Fn(&T) -> &String) -> Result<Vec<RuleId>, EngineError> {
@@ -360,30 +410,13 @@ impl Compiler<'_> {
         self.rules.push(name).ok_or_else(|| EngineError::TooManyRules { policy: self.policy.name.clone() })
     }
 
-    fn schemas(&self) -> Result<Vec<Schema>, EngineError> {
-        schemas::compile(self.policy).map_err(|(validation, source)| EngineError::Schema {
+    fn schemas(&self) -> Result<Vec<Schemas>, EngineError> {
+        let mut readings = Readings::of(self.policy);
+        schemas::compile(self.policy, &mut readings).map_err(|(rule, source)| EngineError::Schema {
             policy: self.policy.name.clone(),
-            rule: validation.name.clone(),
+            rule,
             source: Box::new(source),
         })
-    }
-
-    /// Detect mode must be able to let a message pass that enforcing would have refused, so there the memory bound
-    /// alone decides what is held.
-    fn wire_limits(&self, filter_size: Option<u64>) -> WireLimits {
-        let limits = &self.policy.limits;
-        let message_size_max = match (self.policy.mode, filter_size) {
-            (_, None) => limits.message_size_max,
-            (Mode::Enforce, Some(size)) => size,
-            (Mode::Detect, Some(size)) => size.max(limits.message_size_max),
-        };
-        let frame_size_max = limits.frame_size_max.unwrap_or(message_size_max);
-        WireLimits {
-            frame_size_max,
-            message_size_max,
-            fragments_max: limits.fragments_max,
-            inflate_ratio_max: limits.inflate_ratio_max,
-        }
     }
 
     fn filter<'f>(&mut self, filter: &'f ContentFilter) -> Result<FilterRules<'f>, EngineError> {
@@ -439,7 +472,7 @@ impl Compiler<'_> {
     /// The largest message that may be held in either direction.
     fn message_size_max(&self, filters: &[&FilterRules<'_>]) -> u64 {
         let sizes = filters.iter().map(|rules| rules.size.map(|(size, _)| size));
-        sizes.map(|size| self.wire_limits(size).message_size_max).max().unwrap_or(0)
+        sizes.map(|size| wire_limits(self.policy, size).message_size_max).max().unwrap_or(0)
     }
 
     fn scan_plan(&self, filters: &[&FilterRules<'_>]) -> Result<Option<Arc<ScanPlan>>, EngineError> {
@@ -471,6 +504,24 @@ impl Compiler<'_> {
         let stream_database =
             if comes_in_parts { StreamDatabase::compile(&patterns).map_err(fault)? } else { None };
         Ok(Some(Arc::new(ScanPlan { database, stream_database, rules, normalizer })))
+    }
+}
+
+/// Detect mode must be able to let a message pass that enforcing would have refused, so there the memory bound
+/// alone decides what is held.
+fn wire_limits(policy: &Policy, filter_size: Option<u64>) -> WireLimits {
+    let limits = &policy.limits;
+    let message_size_max = match (policy.mode, filter_size) {
+        (_, None) => limits.message_size_max,
+        (Mode::Enforce, Some(size)) => size,
+        (Mode::Detect, Some(size)) => size.max(limits.message_size_max),
+    };
+    let frame_size_max = limits.frame_size_max.unwrap_or(message_size_max);
+    WireLimits {
+        frame_size_max,
+        message_size_max,
+        fragments_max: limits.fragments_max,
+        inflate_ratio_max: limits.inflate_ratio_max,
     }
 }
 

@@ -199,7 +199,11 @@ impl Upgrade {
         if asked.engine.tells(EventKind::Open) {
             context.sink.event(Event::Open { subprotocol: accepted.subprotocol() });
         }
-        let session = Box::new(Session::with_compression(Arc::clone(&asked.engine), legs, context.now_ns));
+        let engine = Arc::clone(&asked.engine);
+        let mut session = Box::new(Session::with_compression(engine, legs, context.now_ns));
+        if let Some(name) = accepted.subprotocol() {
+            session.agree(name, context.now_ns);
+        }
         // The head ends in this input, or an earlier call would have seen its end.
         ResponseStep::Open { response: out, consumed: end.saturating_sub(before), session }
     }

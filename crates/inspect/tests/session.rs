@@ -252,9 +252,11 @@ fn validating(action: Action) -> (Policy, tempfile::TempDir) {
     let validation = Validation {
         name: "validation-1".into(),
         schema_type: SchemaType::Json,
-        schema_path: path,
+        schema_path: Some(path),
+        registry: None,
         directions: Directions::Both,
         messages: MessageTypes::Text,
+        subprotocols: None,
         action,
     };
     (Policy { validations: vec![validation], ..policy() }, folder)
@@ -395,7 +397,9 @@ fn what_patterns_want_decoded_and_cannot_be_is_not_inspected() {
     let validation = Validation {
         name: "validation-1".into(),
         schema_type: SchemaType::MessagePack,
-        schema_path,
+        schema_path: Some(schema_path),
+        registry: None,
+        subprotocols: None,
         directions: Directions::Both,
         messages: MessageTypes::Binary,
         action: Action::Alert,

@@ -9,15 +9,17 @@ pub mod events;
 pub mod limits;
 pub mod rule;
 pub mod ruleset;
+pub mod validation;
 
 pub use action::{Action, FailureMode, Mode};
 pub use direction::{Direction, Directions};
 pub use events::{EventKind, EventSet};
 pub use limits::Limits;
-pub use rule::{
-    Compression, ContentFilter, HandshakeRules, MessageTypes, Normalize, Pattern, ProtobufType, Rate,
-    RateLimit, SchemaType, UnknownFields, Validation,
-};
+pub use rule::{Compression, ContentFilter, HandshakeRules, Normalize, Pattern, Rate, RateLimit};
 pub use ruleset::{Policy, PolicyId, Route, Ruleset, Transport, UpstreamId};
+pub use validation::{
+    Discriminator, MessageTypes, ProtobufType, Registry, SchemaType, TypeSchema, UnknownFields, UnknownTypes,
+    Validation,
+};
 /// Part of an [`Action`].
 pub use wsi_ws::CloseCode;

@@ -117,7 +117,9 @@ fn validation() -> Validation {
     Validation {
         name: "validation-1".into(),
         schema_type: SchemaType::MessagePack,
-        schema_path: concat!(env!("CARGO_MANIFEST_DIR"), "/schemas/anything.json").into(),
+        schema_path: Some(concat!(env!("CARGO_MANIFEST_DIR"), "/schemas/anything.json").into()),
+        registry: None,
+        subprotocols: None,
         directions: Directions::Both,
         messages: MessageTypes::Binary,
         action: Action::Alert,

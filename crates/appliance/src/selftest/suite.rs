@@ -144,9 +144,11 @@ impl Suite {
         validation: &Validation,
         bare: &Policy,
     ) -> Result<(), String> {
-        let alone =
-            Policy { content_filters: Vec::new(), validations: vec![validation.clone()], ..bare.clone() };
+        // What is tried is the schema; the connections here agree on no subprotocol.
+        let everywhere = Validation { subprotocols: None, ..validation.clone() };
+        let alone = Policy { content_filters: Vec::new(), validations: vec![everywhere], ..bare.clone() };
         let place = self.place(&alone)?;
+        let engines: &[Place] = if validation.subprotocols.is_some() { &[place] } else { &[place, WHOLE] };
         let mut oracle = Oracle::new(self, place, &validation.name)?;
         let opcode = if validation.messages == MessageTypes::Binary { BINARY } else { TEXT };
         let claim = Claim { rule: validation.name.clone(), action: action(policy, validation.action) };
@@ -170,7 +172,7 @@ impl Suite {
             // One in every way, the others as they are.
             let whole = documents.never.iter().flat_map(|token| of(token).into_iter().take(1));
             let variants = refused.map(of).into_iter().flatten().chain(whole).collect();
-            self.add(variants, &[place, WHOLE]);
+            self.add(variants, engines);
         }
         Ok(())
     }

@@ -46,6 +46,7 @@ static AGENT: &[Form] = &[
     leaf("timeout-ms", "timeout-ms 50"),
     leaf("failure-mode", "failure-mode \"closed\""),
     leaf("mode", "mode \"enforce\""),
+    DISCRIMINATOR,
     block("handshake", "handshake { ... }", HANDSHAKE),
     block("limits", "limits { ... }", LIMITS),
     block("validation", "validation { ... }", VALIDATION).repeated(),
@@ -82,15 +83,29 @@ static LIMITS: &[Form] = &[
     leaf("max-normalize-depth", "max-normalize-depth 4"),
 ];
 
+/// What names a message's type.
+const DISCRIMINATOR: Form = Form {
+    arguments: Arguments::AtMostOne,
+    properties: &[optional("oneof")],
+    ..leaf("discriminator", "discriminator \"/type\"")
+};
+
 static VALIDATION: &[Form] = &[
     leaf("schema-type", "schema-type \"json\"").required(),
     Form {
         properties: &[optional("message"), optional("constraints")],
         ..leaf("schema-path", "schema-path \"schemas/chat.json\"")
+    },
+    DISCRIMINATOR,
+    Form {
+        properties: &[optional("path"), optional("message"), optional("constraints")],
+        ..leaf("schema", "schema \"order\" path=\"schemas/order.json\"")
     }
-    .required(),
+    .repeated(),
+    leaf("unknown-types", "unknown-types \"reject\""),
     leaf("direction", "direction \"both\""),
     leaf("opcode", "opcode \"text\""),
+    leaf("subprotocol", "subprotocol \"chat.v1\"").several(),
     leaf("unknown-fields", "unknown-fields \"reject\""),
     leaf("reject-invalid", "reject-invalid true"),
     leaf("action", "action \"close\""),

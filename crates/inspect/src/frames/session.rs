@@ -53,6 +53,8 @@ pub enum FrameVerdict {
 #[derive(Debug)]
 pub struct FrameSession {
     engine: Arc<Engine>,
+    /// What the endpoints agreed on.
+    subprotocol: Option<Box<str>>,
     halves: [FrameHalf; 2],
     totals: Totals,
     ending: Option<Ending>,
@@ -106,7 +108,15 @@ enum EndState {
 impl FrameSession {
     pub fn new(engine: Arc<Engine>, now_ns: u64) -> Self {
         let halves = Direction::BOTH.map(|direction| FrameHalf::new(&engine, direction, now_ns));
-        Self { engine, halves, totals: Totals::default(), ending: None, closed_by: None, has_told_end: false }
+        Self {
+            engine,
+            subprotocol: None,
+            halves,
+            totals: Totals::default(),
+            ending: None,
+            closed_by: None,
+            has_told_end: false,
+        }
     }
 
     /// A connection whose beginning was not seen, under a policy that lets pass what can't be inspected: the rest of a message
@@ -131,9 +141,16 @@ impl FrameSession {
         self.halves.iter().all(|half| half.is_closed)
     }
 
+    /// The endpoints have agreed on a subprotocol, under which other rules may hold.
+    pub fn agree(&mut self, subprotocol: &str) {
+        self.engine = Arc::clone(self.engine.speaking(Some(subprotocol)));
+        self.subprotocol = Some(subprotocol.into());
+    }
+
     /// Goes on under `engine`, which takes the place of the present one, as soon as no message is open. Buckets keep what they
     /// hold unless their rates are others.
     pub fn adopt(&mut self, engine: &Arc<Engine>, now_ns: u64) {
+        let engine = engine.speaking(self.subprotocol.as_deref());
         let is_between =
             self.halves.iter().all(|half| half.rest == Rest::Inspected && !half.assembler.is_open());
         if Arc::ptr_eq(&self.engine, engine) || !is_between {

@@ -45,6 +45,8 @@ pub(crate) const INFLATE_BITE_SIZE: usize = 2 << 10;
 #[derive(Debug)]
 pub struct Session {
     engine: Arc<Engine>,
+    /// What the endpoints agreed on.
+    subprotocol: Option<Box<str>>,
     halves: [Half; 2],
     active_ns: u64,
     /// When a compressed message came or left last, while there is memory to give back.
@@ -103,6 +105,7 @@ impl Session {
         });
         Self {
             engine,
+            subprotocol: None,
             halves,
             active_ns: now_ns,
             deflated_ns: None,
@@ -116,10 +119,18 @@ impl Session {
         &self.engine
     }
 
+    /// The endpoints have agreed on a subprotocol, under which other rules may hold. To be called before any input.
+    pub(crate) fn agree(&mut self, subprotocol: &str, now_ns: u64) {
+        self.subprotocol = Some(subprotocol.into());
+        let engine = Arc::clone(&self.engine);
+        self.adopt(&engine, now_ns);
+    }
+
     /// Goes on under `engine`, which takes the place of the present one ([`Engine::compile_over`]): in each direction as soon as no
     /// message is open there. Buckets keep what they hold unless their rates are others. What was agreed on about
     /// compression stays.
     pub fn adopt(&mut self, engine: &Arc<Engine>, now_ns: u64) {
+        let engine = engine.speaking(self.subprotocol.as_deref());
         self.engine = Arc::clone(engine);
         self.halves.iter_mut().for_each(|half| half.adopt(engine, now_ns));
     }
