@@ -6,8 +6,9 @@ use std::path::Path;
 use wsi_config::{FILE_SIZE_MAX, KNOWN_RULE_SETS, Payload, Shards, load, parse};
 use wsi_policy::CloseCode;
 use wsi_policy::{
-    Action, Directions, Discriminator, EventKind, FailureMode, Limits, MessageTypes, Mode, Normalize,
-    Pattern, PolicyId, Rate, Registry, Route, SchemaType, TypeSchema, UnknownTypes, UpstreamId,
+    Action, Cost, Directions, Discriminator, EventKind, FailureMode, Limits, MessageFormat, MessageTypes,
+    Mode, Normalize, Pattern, Per, PolicyId, Rate, Rates, Reading, Registry, Route, SchemaType, TypeRate,
+    TypeRates, TypeSchema, UnknownFields, UnknownTypes, UpstreamId, Violations,
 };
 
 const PREVIEW: &str = include_str!("../../../config/preview.kdl");
@@ -80,7 +81,7 @@ fn the_preview_with_its_schema_is_valid_and_serves_nothing() {
     assert_eq!(validation.action, CLOSE_1007);
 
     let [rate] = policy.rate_limits.as_slice() else { panic!() };
-    assert_eq!((rate.messages, rate.bytes), (Some(Rate { per_second: 100, burst: 200 }), None));
+    assert_eq!((rate.rates.messages, rate.rates.bytes), (Some(Rate { per_second: 100, burst: 200 }), None));
     assert_eq!(
         (rate.name.as_str(), rate.directions, rate.action),
         ("rate-limit-1", Directions::ToServer, CLOSE_1008)
@@ -113,7 +114,7 @@ fn the_demo_is_valid_and_has_no_warnings() {
     let policy = &configuration.ruleset.policies[0];
     assert_eq!(policy.failure_mode, FailureMode::Closed);
     assert_eq!(policy.content_filters[0].rule_sets, KNOWN_RULE_SETS);
-    assert_eq!(policy.rate_limits[0].messages, Some(Rate { per_second: 20, burst: 40 }));
+    assert_eq!(policy.rate_limits[0].rates.messages, Some(Rate { per_second: 20, burst: 40 }));
     assert!(policy.validations[0].schema_path.as_ref().unwrap().ends_with("schemas/chat.json"));
     let events = EventKind::ALL.map(|kind| policy.events.contains(kind));
     assert_eq!(events, [true, true, false, false, false, true]);
@@ -201,10 +202,10 @@ fn every_value_reaches_its_place() {
         ]
     );
     let [first, second] = policy.rate_limits.as_slice() else { panic!() };
-    assert_eq!((first.messages, first.bytes), (None, Some(Rate { per_second: 100, burst: 100 })));
+    assert_eq!((first.rates.messages, first.rates.bytes), (None, Some(Rate { per_second: 100, burst: 100 })));
     assert_eq!((first.directions, first.action), (Directions::Both, Action::Drop));
-    assert_eq!(second.messages, Some(Rate { per_second: 6, burst: 6 }));
-    assert_eq!(second.bytes, Some(Rate { per_second: 1 << 20, burst: 5 }));
+    assert_eq!(second.rates.messages, Some(Rate { per_second: 6, burst: 6 }));
+    assert_eq!(second.rates.bytes, Some(Rate { per_second: 1 << 20, burst: 5 }));
     let [first, second] = policy.content_filters.as_slice() else { panic!() };
     assert_eq!(
         first.patterns,
@@ -263,6 +264,55 @@ fn schemas_by_type_and_subprotocol() {
     assert_eq!(head.registry, Some(registry(by_type, vec![order], UnknownTypes::Reject)));
     let warnings: Vec<_> = configuration.warnings.iter().map(|warning| warning.text.as_str()).collect();
     assert_eq!(warnings, ["no connection can agree on \"v2\": `subprotocols` of `handshake` lacks it"]);
+}
+
+#[test]
+fn rates_by_type_client_and_size() {
+    let text = r#"agent "a" {
+        type "websocket_inspector"
+        discriminator "/type"
+        violations { max 5; within-s 60; direction "to-server" }
+        rate-limit { per "client-ip"; inflated-bytes-per-second "1KiB"; burst-inflated-bytes "2KiB" }
+        rate-limit {
+            per "message-type"; max-types 0; messages-per-second 5; cost "size" bytes="4KiB"
+            type "order" messages-per-second=2 burst=9 bytes-per-second="1KiB" cost=3
+            type "7"
+        }
+        rate-limit { messages-per-second 5; opcode "any"; discriminator oneof="body"; type "chat" cost=2 }
+        validation { schema-type "protobuf"; schema-path "Cargo.toml" message="a.Envelope"; unknown-fields "allow" }
+        rate-limit { messages-per-second 5; format "json"; type "chat" cost=2 }
+    }"#;
+    let policy = parse("a.kdl", text, Path::new("")).unwrap().ruleset.policies.remove(0);
+    let [client, by_type, by_member, json] = policy.rate_limits.as_slice() else { panic!() };
+    let violations = Violations { max: 5, within_s: 60, directions: Directions::ToServer };
+    assert_eq!(policy.violations, Some(violations));
+    let rate = |per_second, burst| Some(Rate { per_second, burst });
+    assert_eq!(client.rates, Rates { inflated_bytes: rate(1024, 2048), ..Rates::default() });
+    assert_eq!(
+        (client.per, client.cost, &client.types),
+        (Per::Client { clients_max: 65_536 }, Cost::Message, &None)
+    );
+    assert_eq!((by_type.per, by_type.cost), (Per::MessageType { types_max: 0 }, Cost::Size(4096)));
+    let protobuf = MessageFormat::Protobuf {
+        path: "Cargo.toml".into(),
+        message: "a.Envelope".into(),
+        unknown_fields: UnknownFields::Allow,
+    };
+    let rates = Rates { messages: rate(2, 9), bytes: rate(1024, 1024), inflated_bytes: None };
+    let types = TypeRates {
+        reading: Reading { format: protobuf.clone(), messages: MessageTypes::Binary },
+        discriminator: Discriminator::Field("/type".into()),
+        types: vec![
+            TypeRate { name: "order".into(), cost: 3, rates },
+            TypeRate { name: "7".into(), cost: 1, rates: Rates::default() },
+        ],
+    };
+    assert_eq!(by_type.types, Some(types));
+    let by_member = by_member.types.as_ref().unwrap();
+    assert_eq!(by_member.reading, Reading { format: protobuf, messages: MessageTypes::Any });
+    assert_eq!(by_member.discriminator, Discriminator::Oneof("body".into()));
+    let reading = Reading { format: MessageFormat::Json, messages: MessageTypes::Text };
+    assert_eq!(json.types.as_ref().unwrap().reading, reading);
 }
 
 #[test]

@@ -381,14 +381,116 @@ fn registries() {
 }
 
 #[test]
-fn what_is_not_built_is_refused() {
-    for (rule, column, what) in [
-        ("rate-limit { messages-per-second 1; per \"client-ip\" }", 41, "per \"client-ip\""),
-        ("rate-limit { messages-per-second 1; per \"message-type\" }", 41, "per \"message-type\""),
-        ("content-filter { rules \"xss\"; action \"redact\" }", 38, "action \"redact\""),
+fn rates() {
+    let limit = |rest: &str| format!("rate-limit {{ messages-per-second 5; {rest} }}");
+    let typed = |rest: &str| limit(&format!("per \"message-type\"; discriminator \"/t\"; {rest}"));
+    for (rule, place, message, help) in [
+        (limit("per \"client\""), "\"client\"", "unknown per \"client\"", "did you mean \"client-ip\"?"),
+        (
+            limit("max-clients 5"),
+            "5 }",
+            "`max-clients` has no meaning without per \"client-ip\"",
+            "add per \"client-ip\"",
+        ),
+        (
+            limit("per \"client-ip\"; max-types 6"),
+            "6 }",
+            "`max-types` has no meaning without per \"message-type\"",
+            "",
+        ),
+        (limit("per \"client-ip\"; max-clients 0"), "0 }", "`max-clients` is out of range", "from 1"),
+        (
+            limit("per \"message-type\""),
+            "per \"message",
+            "this `rate-limit` needs a `discriminator`",
+            "here or in the agent",
+        ),
+        (
+            limit("discriminator \"/t\""),
+            "discriminator",
+            "`discriminator` has no meaning here without per \"message-type\" or `type`",
+            "",
+        ),
+        (
+            limit("format \"json\""),
+            "format",
+            "`format` has no meaning here without per \"message-type\" or `type`",
+            "",
+        ),
+        (
+            limit("type \"a\" cost=2"),
+            "type \"a\"",
+            "this `rate-limit` needs a `discriminator`",
+            "discriminator \"/type\"",
+        ),
+        (limit("discriminator \"/t\"; type \"a\""), "type \"a\"", "this `type` says nothing", "cost=10"),
+        (
+            limit("discriminator \"/t\"; type \"a\" burst=3 messages-per-second=2"),
+            "messages-per-second=2",
+            "a type has no rate of its own here",
+            "per \"message-type\"",
+        ),
+        (
+            typed("type \"a\" burst=3"),
+            "burst=3",
+            "`burst` has no meaning without `messages-per-second`",
+            "add `messages-per-second`",
+        ),
+        (
+            typed("type \"a\" cost=6"),
+            "cost=6",
+            "this costs more than the burst of 5, so it would never pass",
+            "raise `burst`",
+        ),
+        (typed("type \"a\" cost=0"), "cost=0", "`cost` is out of range", "from 1"),
+        (
+            typed("type \"a\" bytes-per-second=\"many\""),
+            "bytes-per-second=",
+            "`bytes-per-second` takes a size, not this text",
+            "",
+        ),
+        (
+            typed("format \"protobuf\""),
+            "\"protobuf\"",
+            "no `validation` says of which Protobuf type messages are",
+            "add a `validation`",
+        ),
+        (
+            typed("type \"a\" cost=2").replace("discriminator \"/t\"", "discriminator oneof=\"b\""),
+            "oneof=",
+            "`oneof` belongs to format \"protobuf\"",
+            "",
+        ),
+        (limit("cost \"message\" bytes=5"), "bytes=5", "`bytes` has no meaning without cost \"size\"", ""),
+        (
+            "rate-limit { bytes-per-second 5; cost \"size\" }".to_owned(),
+            "\"size\"",
+            "`cost` has no meaning without `messages-per-second`",
+            "",
+        ),
+        (
+            "rate-limit { inflated-bytes-per-second 5; burst-bytes 6 }".to_owned(),
+            "6 }",
+            "`burst-bytes` has no meaning without `bytes-per-second`",
+            "",
+        ),
+        ("violations { max 5 }".to_owned(), "violations", "`violations` needs `within-s`", "within-s 60"),
+        ("violations { max 0; within-s 1 }".to_owned(), "0;", "`max` is out of range", "from 1"),
     ] {
-        check_rule(rule, column, &format!("`{what}` is not built yet: it is refused, not ignored"), "");
+        check_place(&rule, place, message, help);
     }
+    let nothing = "rate-limit { per \"message-type\"; discriminator \"/t\"; type \"a\" }";
+    check_rule(nothing, 1, "this `rate-limit` limits nothing", "messages-per-second 100");
+}
+
+#[test]
+fn what_is_not_built_is_refused() {
+    check_rule(
+        "content-filter { rules \"xss\"; action \"redact\" }",
+        38,
+        "`action \"redact\"` is not built yet: it is refused, not ignored",
+        "",
+    );
 }
 
 #[test]

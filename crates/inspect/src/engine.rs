@@ -1,13 +1,18 @@
 //! A policy made ready: databases and schemas compiled, shared by all cores, never changed.
 
 mod format;
+mod parts;
+mod rates;
 mod schemas;
 
-use std::sync::Arc;
+use std::{
+    hash::{BuildHasher, Hash, RandomState},
+    sync::Arc,
+};
 
 use wsi_policy::{
-    Action, Compression, ContentFilter, Direction, EventKind, EventSet, FailureMode, HandshakeRules, Limits,
-    Mode, Normalize, Pattern as PolicyPattern, Policy, RateLimit, Validation,
+    Action, Compression, ContentFilter, Direction, Directions, EventKind, EventSet, FailureMode,
+    HandshakeRules, Limits, MessageTypes, Mode, Normalize, Pattern as PolicyPattern, Policy,
 };
 use wsi_ratelimit::Rate;
 use wsi_scan::{Database, Expression, Kinds, Normalizer, Pattern, PatternId, RegexFlags, StreamDatabase};
@@ -17,9 +22,13 @@ use wsi_ws::{
     deflate::{Compressor, Inflater},
 };
 
-use self::format::Readings;
+use self::{
+    format::Readings,
+    parts::{Parts, RateRule},
+};
 pub(crate) use self::{
     format::{Format, Place, Reading},
+    rates::{Buckets, Counts, KnownType, RatePlan, Rates},
     schemas::{Registry, Schema, SchemaPlan, Schemas, TypeSchema},
 };
 use crate::{
@@ -46,6 +55,11 @@ pub struct Engine {
     pub(crate) control_rate: Rate,
     pub(crate) json_limits: json::Limits,
     pub(crate) plans: [Plan; 2],
+    /// Of both directions, those that are no plain buckets.
+    pub(crate) rate_plans: Vec<Arc<RatePlan>>,
+    pub(crate) violations: Option<ViolationPlan>,
+    /// What connections and clients are known by in tables; successors have the same.
+    hasher: RandomState,
     /// The same policy for connections that agreed on a subprotocol, for those subprotocols that its rules tell apart.
     speaking: Vec<(String, Arc<Self>)>,
 }
@@ -58,9 +72,13 @@ pub(crate) struct Plan {
     /// The largest message, and the rule that says so; in detect mode it may be below what is held.
     pub size: Option<(u64, RuleId)>,
     pub buckets: Vec<BucketPlan>,
+    /// Limits that are no plain buckets.
+    pub rates: Vec<Arc<RatePlan>>,
     /// Shared by the directions where the same filters hold in both.
     pub scan: Option<Arc<ScanPlan>>,
     pub schemas: Vec<SchemaPlan>,
+    /// How messages are read for rules that ask for their fields.
+    pub readings: Vec<(MessageTypes, Format)>,
     pub stream: StreamPlan,
 }
 
@@ -82,10 +100,17 @@ impl StreamPlan {
     /// Where every byte counts there are none: a schema wants the whole message, and what may be dropped must not have left.
     /// Detect mode drops nothing.
     fn new(limits: &Limits, mode: Mode, plan: &Plan) -> Self {
-        let drops = plan.buckets.iter().any(|each| each.action == Action::Drop);
+        let actions = plan.buckets.iter().map(|each| each.action);
+        let drops =
+            actions.chain(plan.rates.iter().map(|each| each.limit.action)).any(|each| each == Action::Drop);
         let permits =
             (mode == Mode::Detect || !drops) && plan.scan.as_ref().is_none_or(|scan| scan.takes_parts(mode));
-        let takes = |opcode| permits && !plan.schemas.iter().any(|each| each.messages.contains(opcode));
+        let takes = |opcode| {
+            let mut read = plan.schemas.iter().map(|each| each.messages);
+            permits
+                && !read.any(|messages| messages.contains(opcode))
+                && !plan.readings.iter().any(|(messages, _)| messages.contains(opcode))
+        };
         let span_max = plan.scan.as_ref().map_or(Some(0), |scan| scan.span_max());
         Self {
             held_size_max: usize::try_from(limits.held_size_max).unwrap_or(usize::MAX),
@@ -136,11 +161,13 @@ pub(crate) struct BucketPlan {
     pub action: Action,
 }
 
-/// What costs a token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Counts {
-    Messages,
-    Bytes,
+/// The violation budget.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ViolationPlan {
+    pub rule: RuleId,
+    pub max: u32,
+    pub within_ns: u64,
+    pub directions: Directions,
 }
 
 #[derive(Debug)]
@@ -212,7 +239,7 @@ impl Engine {
     /// # Errors
     /// The first rule that can't be compiled, with what to do about it.
     pub fn compile(policy: &Policy, index: usize) -> Result<Self, EngineError> {
-        Self::compile_with(policy, index, RuleTable::default())
+        Self::compile_with(policy, index, None)
     }
 
     /// Compiles a policy that takes the place of `earlier`, whose rules keep their numbers.
@@ -220,11 +247,12 @@ impl Engine {
     /// # Errors
     /// The first rule that can't be compiled, with what to do about it.
     pub fn compile_over(policy: &Policy, earlier: &Self) -> Result<Self, EngineError> {
-        Self::compile_with(policy, earlier.index, earlier.rules.successor())
+        Self::compile_with(policy, earlier.index, Some(earlier))
     }
 
-    fn compile_with(policy: &Policy, index: usize, rules: RuleTable) -> Result<Self, EngineError> {
-        let mut compiler = Compiler { policy, rules };
+    fn compile_with(policy: &Policy, index: usize, earlier: Option<&Self>) -> Result<Self, EngineError> {
+        let rules = earlier.map_or_else(RuleTable::default, |earlier| earlier.rules.successor());
+        let mut compiler = Compiler { policy, rules, earlier };
         let parts = compiler.parts()?;
         let engine = Self {
             index,
@@ -241,6 +269,9 @@ impl Engine {
             control_rate: control_rate(policy.limits.control_frames_per_second),
             json_limits: json::Limits { depth_max: policy.limits.json_depth_max },
             plans: parts.plans(None),
+            rate_plans: parts.rates.iter().filter_map(|rate| rate.plan.clone()).collect(),
+            violations: parts.violations,
+            hasher: earlier.map_or_else(RandomState::new, |earlier| earlier.hasher.clone()),
             speaking: Vec::new(),
         };
         let speaking = parts.subprotocols().into_iter().map(|name| {
@@ -299,6 +330,11 @@ impl Engine {
         held.saturating_add(plan.stream_size_max())
     }
 
+    /// What the clients of all connections have in tables that all cores share, in bytes.
+    pub fn shared_size(&self) -> u64 {
+        self.rate_plans.iter().map(|plan| plan.shared_size()).sum()
+    }
+
     /// The most that one connection may hold to inflate and to compress, both directions, in bytes: what came and what is to leave
     /// each have a window, and while a message is compressed both its forms are there.
     pub fn deflate_size_max(&self) -> u64 {
@@ -308,6 +344,11 @@ impl Engine {
             Compression::Strip | Compression::Refuse => 0,
         };
         self.speaking.iter().map(|(_, engine)| engine.deflate_size_max()).fold(own, u64::max)
+    }
+
+    /// What stands for `value` in tables of this policy. It can't be foreseen from outside.
+    pub(crate) fn hash(&self, value: impl Hash) -> u64 {
+        self.hasher.hash_one(value)
     }
 
     pub(crate) fn plan(&self, direction: Direction) -> &Plan {
@@ -323,6 +364,7 @@ impl Engine {
 struct Compiler<'a> {
     policy: &'a Policy,
     rules: RuleTable,
+    earlier: Option<&'a Engine>,
 }
 
 /// The rules of a content filter, compiled for whichever directions it holds in.
@@ -332,63 +374,13 @@ struct FilterRules<'a> {
     size: Option<(u64, RuleId)>,
 }
 
-/// A policy's rules, compiled, of which [`Plan`]s are put together.
-struct Parts<'p> {
-    policy: &'p Policy,
-    filters: Vec<FilterRules<'p>>,
-    scan: [Option<Arc<ScanPlan>>; 2],
-    validations: Vec<(&'p Validation, RuleId, Schemas)>,
-    rates: Vec<(&'p RateLimit, RuleId)>,
-}
-
-impl Parts<'_> {
-    /// Those that some rule tells from the others, each once.
-    fn subprotocols(&self) -> Vec<&str> {
-        let validations = self.policy.validations.iter();
-        let mut names: Vec<_> =
-            validations.flat_map(|each| each.subprotocols.iter().flatten()).map(String::as_str).collect();
-        names.sort_unstable();
-        names.dedup();
-        names
-    }
-
-    /// For connections that agreed on `subprotocol`.
-    fn plans(&self, subprotocol: Option<&str>) -> [Plan; 2] {
-        Direction::BOTH.map(|direction| self.plan(direction, subprotocol))
-    }
-
-    fn plan(&self, direction: Direction, subprotocol: Option<&str>) -> Plan {
-        let filters = self.filters.iter().filter(|rules| rules.filter.directions.contains(direction));
-        let size = filters.filter_map(|rules| rules.size).min_by_key(|(size, _)| *size);
-        let rates = self.rates.iter().filter(|(limit, _)| limit.directions.contains(direction));
-        let validations = self.validations.iter().filter(|(validation, ..)| {
-            validation.directions.contains(direction) && validation.holds_for(subprotocol)
-        });
-        let plan = Plan {
-            wire: wire_limits(self.policy, size.map(|(size, _)| size)),
-            size,
-            buckets: rates.flat_map(|(limit, rule)| bucket_plans(limit, *rule)).collect(),
-            scan: self.scan[direction.index()].clone(),
-            schemas: validations
-                .map(|(validation, rule, schemas)| SchemaPlan {
-                    schemas: schemas.clone(),
-                    messages: validation.messages,
-                    rule: *rule,
-                    action: validation.action,
-                })
-                .collect(),
-            stream: StreamPlan::default(),
-        };
-        Plan { stream: StreamPlan::new(&self.policy.limits, self.policy.mode, &plan), ..plan }
-    }
-}
-
 impl<'p> Compiler<'p> {
     fn parts(&mut self) -> Result<Parts<'p>, EngineError> {
         let policy = self.policy;
-        let schemas = self.schemas()?;
+        let mut readings = Readings::of(policy);
+        let schemas = schemas::compile(policy, &mut readings).map_err(|fault| self.fault(fault))?;
         let validations = self.named(&policy.validations, |rule| &rule.name)?;
-        let rates = self.named(&policy.rate_limits, |rule| &rule.name)?;
+        let rates = self.rates(&mut readings)?;
         let filters =
             policy.content_filters.iter().map(|filter| self.filter(filter)).collect::<Result<Vec<_>, _>>()?;
         let scan = self.scan_plans(&filters)?;
@@ -398,8 +390,37 @@ impl<'p> Compiler<'p> {
             filters,
             scan,
             validations: validations.map(|((each, rule), schemas)| (each, rule, schemas)).collect(),
-            rates: policy.rate_limits.iter().zip(rates).collect(),
+            rates,
+            violations: self.violations()?,
         })
+    }
+
+    fn rates(&mut self, readings: &mut Readings) -> Result<Vec<RateRule<'p>>, EngineError> {
+        let earlier = self.earlier.map_or(&[][..], |earlier| &earlier.rate_plans);
+        let limits = self.policy.rate_limits.iter().map(|limit| {
+            let rule = self.rule(limit.name.clone())?;
+            if rates::is_plain(limit) {
+                return Ok(RateRule { limit, rule, plan: None });
+            }
+            let plan =
+                RatePlan::compile(limit, rule, earlier, readings).map_err(|fault| self.fault(fault))?;
+            Ok(RateRule { limit, rule, plan: Some(Arc::new(plan)) })
+        });
+        limits.collect()
+    }
+
+    fn violations(&mut self) -> Result<Option<ViolationPlan>, EngineError> {
+        let Some(violations) = self.policy.violations else { return Ok(None) };
+        Ok(Some(ViolationPlan {
+            rule: self.rule("violations".to_owned())?,
+            max: violations.max,
+            within_ns: violations.within_s.saturating_mul(1_000_000_000),
+            directions: violations.directions,
+        }))
+    }
+
+    fn fault(&self, (rule, source): (String, json::SchemaError)) -> EngineError {
+        EngineError::Schema { policy: self.policy.name.clone(), rule, source: Box::new(source) }
     }
 
     fn named<T>(&mut self, rules: &[T], name: impl Fn(&T) -> &String) -> Result<Vec<RuleId>, EngineError> {
@@ -408,15 +429,6 @@ impl<'p> Compiler<'p> {
 
     fn rule(&mut self, name: String) -> Result<RuleId, EngineError> {
         self.rules.push(name).ok_or_else(|| EngineError::TooManyRules { policy: self.policy.name.clone() })
-    }
-
-    fn schemas(&self) -> Result<Vec<Schemas>, EngineError> {
-        let mut readings = Readings::of(self.policy);
-        schemas::compile(self.policy, &mut readings).map_err(|(rule, source)| EngineError::Schema {
-            policy: self.policy.name.clone(),
-            rule,
-            source: Box::new(source),
-        })
     }
 
     fn filter<'f>(&mut self, filter: &'f ContentFilter) -> Result<FilterRules<'f>, EngineError> {
@@ -472,7 +484,7 @@ impl<'p> Compiler<'p> {
     /// The largest message that may be held in either direction.
     fn message_size_max(&self, filters: &[&FilterRules<'_>]) -> u64 {
         let sizes = filters.iter().map(|rules| rules.size.map(|(size, _)| size));
-        sizes.map(|size| wire_limits(self.policy, size).message_size_max).max().unwrap_or(0)
+        sizes.map(|size| parts::wire_limits(self.policy, size).message_size_max).max().unwrap_or(0)
     }
 
     fn scan_plan(&self, filters: &[&FilterRules<'_>]) -> Result<Option<Arc<ScanPlan>>, EngineError> {
@@ -507,24 +519,6 @@ impl<'p> Compiler<'p> {
     }
 }
 
-/// Detect mode must be able to let a message pass that enforcing would have refused, so there the memory bound
-/// alone decides what is held.
-fn wire_limits(policy: &Policy, filter_size: Option<u64>) -> WireLimits {
-    let limits = &policy.limits;
-    let message_size_max = match (policy.mode, filter_size) {
-        (_, None) => limits.message_size_max,
-        (Mode::Enforce, Some(size)) => size,
-        (Mode::Detect, Some(size)) => size.max(limits.message_size_max),
-    };
-    let frame_size_max = limits.frame_size_max.unwrap_or(message_size_max);
-    WireLimits {
-        frame_size_max,
-        message_size_max,
-        fragments_max: limits.fragments_max,
-        inflate_ratio_max: limits.inflate_ratio_max,
-    }
-}
-
 /// A second's worth may come at once after a pause, and a second one: keep-alive of many tabs or streams comes in bursts.
 fn control_rate(per_second: u64) -> Rate {
     Rate::new(per_second, per_second.saturating_mul(2))
@@ -546,14 +540,4 @@ fn kinds(normalize: Normalize) -> Kinds {
     .into_iter()
     .filter_map(|(is_on, kind)| is_on.then_some(kind))
     .collect()
-}
-
-fn bucket_plans(limit: &RateLimit, rule: RuleId) -> impl Iterator<Item = BucketPlan> {
-    let action = limit.action;
-    [(Counts::Messages, limit.messages), (Counts::Bytes, limit.bytes)].into_iter().filter_map(
-        move |(counts, rate)| {
-            let rate = rate.map(|rate| Rate::new(rate.per_second, rate.burst))?;
-            Some(BucketPlan { rate, counts, rule, action })
-        },
-    )
 }

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use wsi_inspect::{Engine, Initiator, Role};
 use wsi_policy::{
     Action, Direction, Directions, FailureMode, Limits, MessageTypes, Mode, Normalize, Policy, Rate,
-    RateLimit, SchemaType, Validation,
+    RateLimit, Rates, SchemaType, Validation,
 };
 use wsi_ws::{CloseCode, Opcode};
 
@@ -204,10 +204,9 @@ fn time_limits() {
 fn rate_limits_count_messages_not_fragments_and_each_direction_alone() {
     let limit = RateLimit {
         name: "rate-limit-1".into(),
-        messages: Some(Rate { per_second: 1, burst: 3 }),
-        bytes: None,
-        directions: Directions::ToServer,
+        rates: Rates { messages: Some(Rate { per_second: 1, burst: 3 }), ..Rates::default() },
         action: Action::Drop,
+        ..RateLimit::default()
     };
     let mut wire = Wire::new(&Policy { rate_limits: vec![limit], ..policy() });
     for _ in 0..10 {

@@ -1,10 +1,8 @@
 //! How much may come, and how fast.
 
-use std::path::PathBuf;
-
 use wsi_ws::CloseCode;
 
-use crate::{Action, Directions, Discriminator, MessageTypes, UnknownFields};
+use crate::{Action, Directions, Discriminator, Reading};
 
 /// Token buckets (`rate-limit`); at least one rate is set, here or for a type.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,26 +101,6 @@ pub struct TypeRate {
     pub cost: u64,
     /// In place of those of the rule; only where each type has a bucket.
     pub rates: Rates,
-}
-
-/// How rules that ask for fields read a message.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reading {
-    pub format: MessageFormat,
-    pub messages: MessageTypes,
-}
-
-/// What messages are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum MessageFormat {
-    Json,
-    MessagePack,
-    /// Messages of a type, from a `.proto` file or a descriptor set.
-    Protobuf {
-        path: PathBuf,
-        message: String,
-        unknown_fields: UnknownFields,
-    },
 }
 
 /// How many messages of an endpoint may be dropped or alerted on (`violations`): one more within the time closes with 1008.

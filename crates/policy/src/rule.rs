@@ -44,24 +44,6 @@ pub enum Compression {
     Refuse,
 }
 
-/// Token buckets of one connection (`rate-limit`); at least one of the two rates is set.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RateLimit {
-    /// Stable name in records and metrics, as `rate-limit-1`.
-    pub name: String,
-    pub messages: Option<Rate>,
-    pub bytes: Option<Rate>,
-    pub directions: Directions,
-    pub action: Action,
-}
-
-/// A token bucket: `per_second` tokens flow in, at most `burst` are kept; both at least 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rate {
-    pub per_second: u64,
-    pub burst: u64,
-}
-
 /// Payload rules (`content-filter`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ContentFilter {

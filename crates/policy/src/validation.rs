@@ -24,6 +24,32 @@ pub struct Validation {
 }
 
 impl Validation {
+    /// What a message of any type is read as. `None`: of Protobuf no type is named.
+    pub fn format(&self) -> Option<MessageFormat> {
+        let kind = match &self.schema_type {
+            SchemaType::Json => return Some(MessageFormat::Json),
+            SchemaType::MessagePack => return Some(MessageFormat::MessagePack),
+            SchemaType::Protobuf(kind) => kind,
+        };
+        // Where each type is read as its own, this one only finds out which: fields that it does not know are the other's to judge.
+        let mut types = self.registry.iter().flat_map(|registry| &registry.types);
+        let is_only_head = types.any(|each| each.read_as.is_some());
+        Some(MessageFormat::Protobuf {
+            path: self.schema_path.clone()?,
+            message: kind.message.clone(),
+            unknown_fields: if is_only_head { UnknownFields::Allow } else { kind.unknown_fields },
+        })
+    }
+
+    /// What a message of the type is read as, if that is another.
+    pub fn format_of(&self, kind: &TypeSchema) -> Option<MessageFormat> {
+        let (SchemaType::Protobuf(own), Some((path, message))) = (&self.schema_type, &kind.read_as) else {
+            return None;
+        };
+        let (path, message) = (path.clone(), message.clone());
+        Some(MessageFormat::Protobuf { path, message, unknown_fields: own.unknown_fields })
+    }
+
     /// Whether it looks at connections that agreed on `subprotocol`.
     pub fn holds_for(&self, subprotocol: Option<&str>) -> bool {
         self.subprotocols.as_ref().is_none_or(|names| names.iter().any(|name| Some(&**name) == subprotocol))
@@ -105,6 +131,26 @@ pub enum UnknownTypes {
     #[default]
     Reject,
     Allow,
+}
+
+/// How rules that ask for fields read a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reading {
+    pub format: MessageFormat,
+    pub messages: MessageTypes,
+}
+
+/// What messages are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MessageFormat {
+    Json,
+    MessagePack,
+    /// Messages of a type, from a `.proto` file or a descriptor set.
+    Protobuf {
+        path: PathBuf,
+        message: String,
+        unknown_fields: UnknownFields,
+    },
 }
 
 /// Which messages a rule looks at (`opcode`).

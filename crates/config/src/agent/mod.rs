@@ -6,6 +6,7 @@ mod handshake;
 mod limits;
 mod pattern;
 mod rate_limit;
+mod reading;
 mod registry;
 mod schema_file;
 mod transport;
@@ -44,6 +45,7 @@ fn read<'d>(node: &'d KdlNode, base: &Path, names: &mut HashSet<&'d str>, findin
     let discriminator = Found::of(block, findings);
     let around =
         validation::Surroundings { policy: &name, agent: block, discriminator: &discriminator, base };
+    let validations = validation::read_all(around, findings);
     Policy {
         transport: transport::read(block, findings),
         events: read_events(block, findings),
@@ -55,8 +57,9 @@ fn read<'d>(node: &'d KdlNode, base: &Path, names: &mut HashSet<&'d str>, findin
         mode: choose(block, "mode", &modes, findings).unwrap_or_default(),
         handshake: handshake::read(block, findings),
         limits: limits::read(block, findings),
-        validations: validation::read_all(around, findings),
-        rate_limits: rate_limit::read_all(block, findings),
+        rate_limits: rate_limit::read_all(around, &validations, findings),
+        violations: rate_limit::read_violations(block, findings),
+        validations,
         content_filters: content_filter::read_all(&name, block, findings),
         name,
     }

@@ -51,6 +51,7 @@ static AGENT: &[Form] = &[
     block("limits", "limits { ... }", LIMITS),
     block("validation", "validation { ... }", VALIDATION).repeated(),
     block("rate-limit", "rate-limit { ... }", RATE_LIMIT).repeated(),
+    block("violations", "violations { max 5; within-s 60 }", VIOLATIONS),
     block("content-filter", "content-filter { ... }", CONTENT_FILTER).repeated(),
 ];
 
@@ -90,6 +91,10 @@ const DISCRIMINATOR: Form = Form {
     ..leaf("discriminator", "discriminator \"/type\"")
 };
 
+/// How a rule that asks for fields reads messages.
+const FORMAT: Form = leaf("format", "format \"json\"");
+const OPCODE: Form = leaf("opcode", "opcode \"text\"");
+
 static VALIDATION: &[Form] = &[
     leaf("schema-type", "schema-type \"json\"").required(),
     Form {
@@ -104,7 +109,7 @@ static VALIDATION: &[Form] = &[
     .repeated(),
     leaf("unknown-types", "unknown-types \"reject\""),
     leaf("direction", "direction \"both\""),
-    leaf("opcode", "opcode \"text\""),
+    OPCODE,
     leaf("subprotocol", "subprotocol \"chat.v1\"").several(),
     leaf("unknown-fields", "unknown-fields \"reject\""),
     leaf("reject-invalid", "reject-invalid true"),
@@ -116,9 +121,36 @@ static RATE_LIMIT: &[Form] = &[
     leaf("burst", "burst 200"),
     leaf("bytes-per-second", "bytes-per-second \"1MiB\""),
     leaf("burst-bytes", "burst-bytes \"1MiB\""),
+    leaf("inflated-bytes-per-second", "inflated-bytes-per-second \"1MiB\""),
+    leaf("burst-inflated-bytes", "burst-inflated-bytes \"1MiB\""),
     leaf("per", "per \"connection\""),
+    leaf("max-clients", "max-clients 65536"),
+    leaf("max-types", "max-types 64"),
+    Form { properties: &[optional("bytes")], ..leaf("cost", "cost \"size\" bytes=1024") },
+    FORMAT,
+    OPCODE,
+    DISCRIMINATOR,
+    Form {
+        properties: &[
+            optional("messages-per-second"),
+            optional("burst"),
+            optional("bytes-per-second"),
+            optional("burst-bytes"),
+            optional("inflated-bytes-per-second"),
+            optional("burst-inflated-bytes"),
+            optional("cost"),
+        ],
+        ..leaf("type", "type \"order\" messages-per-second=10 burst=20")
+    }
+    .repeated(),
     leaf("direction", "direction \"to-server\""),
     leaf("action", "action \"close\""),
+];
+
+static VIOLATIONS: &[Form] = &[
+    leaf("max", "max 5").required(),
+    leaf("within-s", "within-s 60").required(),
+    leaf("direction", "direction \"both\""),
 ];
 
 static CONTENT_FILTER: &[Form] = &[

@@ -1,8 +1,8 @@
 //! How messages are read, and where in them a field is.
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
-use wsi_policy::{Discriminator, Policy, ProtobufType, SchemaType, UnknownFields, Validation};
+use wsi_policy::{Discriminator, MessageFormat, Policy, SchemaType, UnknownFields};
 use wsi_schema::{
     Pointer,
     json::SchemaError,
@@ -59,97 +59,73 @@ fn misplaced(reason: String) -> SchemaError {
 }
 
 /// The ways in which a policy reads Protobuf messages.
-#[derive(Debug)]
-pub(crate) struct Readings<'p> {
-    wanted: Vec<Wanted<'p>>,
+#[derive(Debug, Default)]
+pub(crate) struct Readings {
+    wanted: Vec<Wanted>,
 }
 
 #[derive(Debug)]
-struct Wanted<'p> {
-    path: &'p Path,
-    message: &'p str,
-    unknown: UnknownFields,
+struct Wanted {
+    format: MessageFormat,
     is_shown: bool,
     reading: Option<Arc<Reading>>,
 }
 
-impl<'p> Readings<'p> {
-    pub fn of(policy: &'p Policy) -> Self {
-        let mut readings = Self { wanted: Vec::new() };
+impl Readings {
+    pub fn of(policy: &Policy) -> Self {
+        let mut readings = Self::default();
         for validation in &policy.validations {
-            let SchemaType::Protobuf(kind) = &validation.schema_type else { continue };
-            if let Some(path) = &validation.schema_path {
-                let is_shown = kind.constraints.is_some() || validation.registry.is_some();
-                readings.want(path, &kind.message, unknown_fields(validation, kind), is_shown);
+            let constraints = match &validation.schema_type {
+                SchemaType::Protobuf(kind) => kind.constraints.as_ref(),
+                SchemaType::Json | SchemaType::MessagePack => None,
+            };
+            if let Some(format) = validation.format() {
+                readings.want(&format, constraints.is_some() || validation.registry.is_some());
             }
             for each in validation.registry.iter().flat_map(|registry| &registry.types) {
-                if let Some((path, message)) = &each.read_as {
-                    readings.want(path, message, kind.unknown_fields, each.schema_path.is_some());
+                if let Some(format) = validation.format_of(each) {
+                    readings.want(&format, each.schema_path.is_some());
                 }
             }
+        }
+        for types in policy.rate_limits.iter().filter_map(|limit| limit.types.as_ref()) {
+            readings.want(&types.reading.format, true);
         }
         readings
     }
 
-    /// How `validation` reads a message of any type.
-    ///
     /// # Errors
     /// The file can't be read, or has no such type.
-    pub fn format(&mut self, validation: &'p Validation) -> Result<Format, SchemaError> {
-        match (&validation.schema_type, &validation.schema_path) {
-            (SchemaType::Json, _) | (SchemaType::Protobuf(_), None) => Ok(Format::Json),
-            (SchemaType::MessagePack, _) => Ok(Format::MessagePack),
-            (SchemaType::Protobuf(kind), Some(path)) => {
-                self.get(path, &kind.message, unknown_fields(validation, kind)).map(Format::Protobuf)
+    pub fn format(&mut self, format: &MessageFormat) -> Result<Format, SchemaError> {
+        let (path, message, unknown) = match format {
+            MessageFormat::Json => return Ok(Format::Json),
+            MessageFormat::MessagePack => return Ok(Format::MessagePack),
+            MessageFormat::Protobuf { path, message, unknown_fields: UnknownFields::Reject } => {
+                (path, message, Unknown::Reject)
             }
-        }
-    }
-
-    /// # Errors
-    /// The file can't be read, or has no such type.
-    pub fn get(
-        &mut self,
-        path: &'p Path,
-        message: &'p str,
-        unknown_fields: UnknownFields,
-    ) -> Result<Arc<Reading>, SchemaError> {
-        let wanted = self.want(path, message, unknown_fields, false);
-        if let Some(reading) = &wanted.reading {
-            return Ok(Arc::clone(reading));
-        }
-        let unknown = match unknown_fields {
-            UnknownFields::Reject => Unknown::Reject,
-            UnknownFields::Allow => Unknown::Allow,
+            MessageFormat::Protobuf { path, message, unknown_fields: UnknownFields::Allow } => {
+                (path, message, Unknown::Allow)
+            }
         };
-        let kind = MessageType::load(path, message)?;
-        let reading = Arc::new(Reading { kind, unknown, is_shown: wanted.is_shown });
+        let wanted = self.want(format, false);
+        let reading = match &wanted.reading {
+            Some(reading) => Arc::clone(reading),
+            None => {
+                let kind = MessageType::load(path, message)?;
+                Arc::new(Reading { kind, unknown, is_shown: wanted.is_shown })
+            }
+        };
         wanted.reading = Some(Arc::clone(&reading));
-        Ok(reading)
+        Ok(Format::Protobuf(reading))
     }
 
-    fn want(
-        &mut self,
-        path: &'p Path,
-        message: &'p str,
-        unknown: UnknownFields,
-        is_shown: bool,
-    ) -> &mut Wanted<'p> {
-        let is_alike =
-            |each: &Wanted<'_>| each.path == path && each.message == message && each.unknown == unknown;
-        let place = self.wanted.iter().position(is_alike).unwrap_or_else(|| {
-            self.wanted.push(Wanted { path, message, unknown, is_shown, reading: None });
+    fn want(&mut self, format: &MessageFormat, is_shown: bool) -> &mut Wanted {
+        let place = self.wanted.iter().position(|each| each.format == *format).unwrap_or_else(|| {
+            self.wanted.push(Wanted { format: format.clone(), is_shown: false, reading: None });
             self.wanted.len() - 1
         });
         let wanted = &mut self.wanted[place];
         wanted.is_shown |= is_shown;
         wanted
     }
-}
-
-/// Where each type is read as its own, the type of the validation only finds out which: the fields that it does not know are
-/// the other's to judge.
-fn unknown_fields(validation: &Validation, kind: &ProtobufType) -> UnknownFields {
-    let types = validation.registry.iter().flat_map(|registry| &registry.types);
-    let is_only_head = types.into_iter().any(|each| each.read_as.is_some());
-    if is_only_head { UnknownFields::Allow } else { kind.unknown_fields }
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, path::Path, sync::Arc};
 
-use wsi_policy::{Action, MessageTypes, Policy, SchemaType, UnknownTypes, Validation};
+use wsi_policy::{Action, MessageFormat, MessageTypes, Policy, SchemaType, UnknownTypes, Validation};
 use wsi_schema::{json, tree};
 
 use super::format::{Format, Place, Readings};
@@ -56,13 +56,15 @@ type Fault = (String, json::SchemaError);
 ///
 /// # Errors
 /// The first that can't be, with the name of its place.
-pub(crate) fn compile<'p>(policy: &'p Policy, readings: &mut Readings<'p>) -> Result<Vec<Schemas>, Fault> {
+pub(crate) fn compile(policy: &Policy, readings: &mut Readings) -> Result<Vec<Schemas>, Fault> {
     policy.validations.iter().map(|validation| compile_one(validation, readings)).collect()
 }
 
-fn compile_one<'p>(validation: &'p Validation, readings: &mut Readings<'p>) -> Result<Schemas, Fault> {
+fn compile_one(validation: &Validation, readings: &mut Readings) -> Result<Schemas, Fault> {
     let own = |source| (validation.name.clone(), source);
-    let format = readings.format(validation).map_err(own)?;
+    // Of Protobuf there is one: the configuration asks for it.
+    let format = validation.format().unwrap_or(MessageFormat::Json);
+    let format = readings.format(&format).map_err(own)?;
     let path = match &validation.schema_type {
         SchemaType::Json | SchemaType::MessagePack => validation.schema_path.as_deref(),
         SchemaType::Protobuf(kind) => kind.constraints.as_deref(),
@@ -72,10 +74,10 @@ fn compile_one<'p>(validation: &'p Validation, readings: &mut Readings<'p>) -> R
     Ok(Schemas { format, schema, registry })
 }
 
-fn registry<'p>(
-    validation: &'p Validation,
+fn registry(
+    validation: &Validation,
     format: &Format,
-    readings: &mut Readings<'p>,
+    readings: &mut Readings,
 ) -> Result<Option<Registry>, Fault> {
     let Some(registry) = &validation.registry else { return Ok(None) };
     let place = Place::of(&registry.discriminator, format)
@@ -84,13 +86,8 @@ fn registry<'p>(
     let mut types = HashMap::new();
     for each in &registry.types {
         let own = |source| (format!("{}/{}", validation.name, each.name), source);
-        let own_format = match (&each.read_as, &validation.schema_type) {
-            (Some((path, message)), SchemaType::Protobuf(kind)) => {
-                let reading = readings.get(path, message, kind.unknown_fields).map_err(own)?;
-                Some(Format::Protobuf(reading))
-            }
-            _ => None,
-        };
+        let own_format = validation.format_of(each);
+        let own_format = own_format.map(|format| readings.format(&format)).transpose().map_err(own)?;
         let schema = each.schema_path.as_deref().map(|path| load(path, format)).transpose().map_err(own)?;
         types.insert(each.name.as_str().into(), TypeSchema { format: own_format, schema });
     }

@@ -6,7 +6,7 @@ mod message;
 mod roles;
 mod stream;
 
-use std::sync::Arc;
+use std::{net::IpAddr, num::NonZeroU64, sync::Arc};
 
 use wsi_policy::{Direction, EventKind};
 use wsi_ws::{CloseCode, RSV1, Role, deflate::Agreement};
@@ -19,6 +19,7 @@ use crate::{
     engine::Engine,
     event::{Event, EventSink, Initiator, Totals},
     half::Half,
+    ledger::Ledger,
     rules::Breach,
     transmit::{Run, Transmit},
     worker::Worker,
@@ -48,6 +49,10 @@ pub struct Session {
     /// What the endpoints agreed on.
     subprotocol: Option<Box<str>>,
     halves: [Half; 2],
+    /// `None`: no rule remembers anything.
+    ledger: Option<Box<Ledger>>,
+    /// As [`Engine::client_key`] has it.
+    client: NonZeroU64,
     active_ns: u64,
     /// When a compressed message came or left last, while there is memory to give back.
     deflated_ns: Option<u64>,
@@ -103,10 +108,14 @@ impl Session {
             };
             Half::new(direction, from, to, &engine, now_ns)
         });
+        let client = engine.client_key(None);
+        let ledger = Ledger::new(&engine, client, now_ns);
         Self {
             engine,
             subprotocol: None,
             halves,
+            ledger,
+            client,
             active_ns: now_ns,
             deflated_ns: None,
             totals: Totals::default(),
@@ -117,6 +126,14 @@ impl Session {
 
     pub fn engine(&self) -> &Arc<Engine> {
         &self.engine
+    }
+
+    /// Whose connection it is, for limits that all connections of a client share. To be called before any input.
+    pub fn belong_to(&mut self, client: IpAddr) {
+        self.client = self.engine.client_key(Some(client));
+        if let Some(ledger) = &mut self.ledger {
+            ledger.client = self.client;
+        }
     }
 
     /// The endpoints have agreed on a subprotocol, under which other rules may hold. To be called before any input.
@@ -132,6 +149,7 @@ impl Session {
     pub fn adopt(&mut self, engine: &Arc<Engine>, now_ns: u64) {
         let engine = engine.speaking(self.subprotocol.as_deref());
         self.engine = Arc::clone(engine);
+        self.ledger = Ledger::adopted(self.ledger.take(), engine, self.client, now_ns);
         self.halves.iter_mut().for_each(|half| half.adopt(engine, now_ns));
     }
 

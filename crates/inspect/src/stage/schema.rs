@@ -56,6 +56,9 @@ pub(crate) fn decode<'a>(
     for each in plan.schemas.iter().filter(|each| each.messages.contains(opcode)) {
         decoded.get_or_insert_with(Decoded::default).read_for(&each.schemas, source, worker);
     }
+    for (_, format) in plan.readings.iter().filter(|(messages, _)| messages.contains(opcode)) {
+        decoded.get_or_insert_with(Decoded::default).read(format, source, worker);
+    }
     decoded
 }
 
@@ -119,10 +122,17 @@ impl<'a> Decoded<'a> {
         &self.texts
     }
 
-    /// Whether a binary message could not be decoded to its end, so that [`Decoded::texts`] lacks some.
-    pub fn is_incomplete(&self) -> bool {
-        self.msgpack.as_ref().is_some_and(Result::is_err)
-            || self.protobuf.iter().any(|(_, read)| read.is_err())
+    /// Whether a binary message that schemas look at could not be decoded to its end, so that [`Decoded::texts`] lacks some.
+    pub fn is_incomplete(&self, plan: &Plan, opcode: Opcode) -> bool {
+        let schemas = plan.schemas.iter().filter(|each| each.messages.contains(opcode));
+        schemas.map(|each| &each.schemas).any(|schemas| {
+            let own = schemas.registry.as_ref().and_then(|registry| self.kind(&schemas.format, registry));
+            let own = own.and_then(|(_, kind)| kind.format.as_ref());
+            let formats = [Some(&schemas.format), own].into_iter().flatten();
+            formats
+                .filter(|format| !matches!(format, Format::Json))
+                .any(|each| self.unreadable(each).is_some())
+        })
     }
 
     /// Gives the memory of the texts back.
