@@ -4,7 +4,7 @@ use std::path::Path;
 
 use wsi_policy::{
     Action, ContentFilter, Directions, FailureMode, MessageTypes, Normalize, Pattern, Policy, Rate,
-    RateLimit, SchemaType, Validation,
+    RateLimit, Rates, SchemaType, Validation,
 };
 use wsi_ws::{CloseCode, HEADER_SIZE_MAX, Header, Opcode, mask};
 
@@ -121,17 +121,22 @@ pub fn policy(schema_path: &Path) -> Policy {
         validations: vec![Validation {
             name: "validation-1".to_owned(),
             schema_type: SchemaType::Json,
-            schema_path: schema_path.to_owned(),
+            schema_path: Some(schema_path.to_owned()),
+            registry: None,
             directions: Directions::Both,
             messages: MessageTypes::Text,
+            subprotocols: None,
             action: Action::Close(CloseCode::INVALID_PAYLOAD),
         }],
         rate_limits: vec![RateLimit {
             name: "rate-limit-1".to_owned(),
-            messages: Some(Rate { per_second: 1_000_000, burst: 1_000_000 }),
-            bytes: None,
+            rates: Rates {
+                messages: Some(Rate { per_second: 1_000_000, burst: 1_000_000 }),
+                ..Rates::default()
+            },
             directions: Directions::Both,
             action: close,
+            ..RateLimit::default()
         }],
         content_filters: vec![ContentFilter {
             name: "content-filter-1".to_owned(),

@@ -162,7 +162,8 @@ impl Sessions {
             }
         };
         let offer = context.inspecting(peer, |context| Offer::judge(engine, head, context))?;
-        let session = FrameSession::new(Arc::clone(engine), context.now_ns);
+        let mut session = FrameSession::new(Arc::clone(engine), context.now_ns);
+        session.belong_to(client.ip());
         self.insert(id, session, Some(offer), [Some(0); 2], peer, context);
         Ok(())
     }
@@ -186,10 +187,14 @@ impl Sessions {
         };
         let Some(offer) = entry.offer.take() else { return Ok(()) };
         let engine = Arc::clone(entry.session.engine());
-        let result =
-            context.inspecting(entry.peer, |context| offer.judge_answer(&engine, status, fields, context));
+        let result = context
+            .inspecting(entry.peer, |context| offer.judge_answer(&engine, status, fields.clone(), context));
         if result.is_err() || status != 101 {
             self.entries.remove(&id);
+        } else if let Some((_, name)) =
+            fields.clone().find(|(name, _)| name.eq_ignore_ascii_case("sec-websocket-protocol"))
+        {
+            entry.session.agree(name);
         }
         result
     }
@@ -209,9 +214,9 @@ impl Sessions {
         };
         let Some(entry) = self.entries.get_mut(&id) else { return UNKNOWN };
         entry.active_ns = now_ns;
+        let (held_before, is_memory_full) = (entry.session.buffered_size(), context.is_memory_full);
         entry.session.adopt(engine, now_ns);
         let age_max_ns = self.options.age_max_ns;
-        let (held_before, is_memory_full) = (entry.session.buffered_size(), context.is_memory_full);
         let verdict = context.inspecting(entry.peer, |context| {
             if let Some(offer) = entry.offer.take() {
                 offer.open(entry.session.engine(), None, context);
@@ -303,14 +308,16 @@ impl Sessions {
     ) -> Option<CorrelationId> {
         let id = event.id.filter(|id| is_trusted(*id, event.version))?;
         let now_ns = context.now_ns;
-        let (session, next) = if event.index == 0 {
+        let (mut session, next) = if event.index == 0 {
             (FrameSession::new(Arc::clone(engine), now_ns), [Some(0); 2])
         } else if engine.fails_open() {
             (FrameSession::in_the_middle(Arc::clone(engine), now_ns), [None; 2])
         } else {
             return None;
         };
-        let peer = self.next_peer(SocketAddr::new(event.client_ip.unwrap_or(NOWHERE), 0));
+        let client = event.client_ip.unwrap_or(NOWHERE);
+        session.belong_to(client);
+        let peer = self.next_peer(SocketAddr::new(client, 0));
         self.insert(id, session, None, next, peer, context);
         Some(id)
     }

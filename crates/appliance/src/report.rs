@@ -70,15 +70,18 @@ pub(crate) fn limits(plan: &Plan) -> String {
     let audit = plan.settings.audit.as_ref().map_or(0, |_| {
         wsi_telemetry::audit::queue_size_max(wsi_telemetry::audit::QUEUE_RECORDS_DEFAULT) as u64
     });
-    let worst = sum(shards, memory.shard + audit, runtime.connections_max, memory.connection_max);
+    let once = memory.process.saturating_add(shards.saturating_mul(memory.shard + audit));
+    let all = |connection| once.saturating_add(runtime.connections_max.saturating_mul(connection));
+    let worst = all(memory.connection_max);
     // Idle connections, what may be held of traffic, and the step of each shard by which that is exceeded at most.
-    let idle = sum(shards, memory.shard + audit, runtime.connections_max, memory.connection_idle);
+    let idle = all(memory.connection_idle);
     let held = idle.saturating_add(plan.memory_max).saturating_add(shards.saturating_mul(memory.step_max));
     line(
         &mut out,
         "memory",
         &format!(
-            "{} a shard; a connection {} idle, {} at most; all idle {}, all at worst {}",
+            "{} shared, {} a shard; a connection {} idle, {} at most; all idle {}, all at worst {}",
+            size(memory.process),
             size(memory.shard + audit),
             size(memory.connection_idle),
             size(memory.connection_max),
@@ -87,10 +90,6 @@ pub(crate) fn limits(plan: &Plan) -> String {
         ),
     );
     out
-}
-
-fn sum(shards: u64, shard: u64, connections: u64, connection: u64) -> u64 {
-    (shards * shard).saturating_add(connections.saturating_mul(connection))
 }
 
 fn line(out: &mut String, name: &str, text: &str) {

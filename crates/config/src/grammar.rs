@@ -37,6 +37,7 @@ struct Property {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Arguments {
     None,
+    AtMostOne,
     One,
     AtLeastOne,
 }
@@ -96,7 +97,8 @@ fn check_node(node: &KdlNode, form: &'static Form, findings: &mut Findings) {
 
 fn check_arguments(node: &KdlNode, form: &Form, findings: &mut Findings) {
     let mut arguments = node.entries().iter().filter(|entry| entry.name().is_none());
-    if form.arguments != Arguments::None && arguments.next().is_none() {
+    let is_there = form.arguments != Arguments::None && arguments.next().is_some();
+    if matches!(form.arguments, Arguments::One | Arguments::AtLeastOne) && !is_there {
         let message = format!("`{}` needs a value", form.name);
         findings.mistake(node.name().span(), message, written(form));
     }
@@ -105,7 +107,9 @@ fn check_arguments(node: &KdlNode, form: &Form, findings: &mut Findings) {
     }
     for stray in arguments {
         let message = match form.arguments {
-            Arguments::One => format!("`{}` has one value; this is one too many", form.name),
+            Arguments::One | Arguments::AtMostOne => {
+                format!("`{}` has one value; this is one too many", form.name)
+            }
             _ => format!("`{}` has no value of its own", form.name),
         };
         findings.mistake(stray.span(), message, written(form));

@@ -6,8 +6,9 @@ use std::path::Path;
 use wsi_config::{FILE_SIZE_MAX, KNOWN_RULE_SETS, Payload, Shards, load, parse};
 use wsi_policy::CloseCode;
 use wsi_policy::{
-    Action, Directions, EventKind, FailureMode, Limits, MessageTypes, Mode, Normalize, Pattern, PolicyId,
-    Rate, Route, SchemaType, UpstreamId,
+    Action, Cost, Directions, Discriminator, EventKind, FailureMode, Limits, MessageFormat, MessageTypes,
+    Mode, Normalize, Pattern, Per, PolicyId, Rate, Rates, Reading, Registry, Route, SchemaType, TypeRate,
+    TypeRates, TypeSchema, UnknownFields, UnknownTypes, UpstreamId, Violations,
 };
 
 const PREVIEW: &str = include_str!("../../../config/preview.kdl");
@@ -77,12 +78,12 @@ fn the_preview_with_its_schema_is_valid_and_serves_nothing() {
 
     let [validation] = policy.validations.as_slice() else { panic!() };
     assert_eq!((validation.name.as_str(), &validation.schema_type), ("validation-1", &SchemaType::Json));
-    assert_eq!(validation.schema_path, schema);
+    assert_eq!(validation.schema_path.as_ref(), Some(&schema));
     assert_eq!((validation.directions, validation.messages), (Directions::Both, MessageTypes::Text));
     assert_eq!(validation.action, CLOSE_1007);
 
     let [rate] = policy.rate_limits.as_slice() else { panic!() };
-    assert_eq!((rate.messages, rate.bytes), (Some(Rate { per_second: 100, burst: 200 }), None));
+    assert_eq!((rate.rates.messages, rate.rates.bytes), (Some(Rate { per_second: 100, burst: 200 }), None));
     assert_eq!(
         (rate.name.as_str(), rate.directions, rate.action),
         ("rate-limit-1", Directions::ToServer, CLOSE_1008)
@@ -115,8 +116,8 @@ fn the_demo_is_valid_and_has_no_warnings() {
     let policy = &configuration.ruleset.policies[0];
     assert_eq!(policy.failure_mode, FailureMode::Closed);
     assert_eq!(policy.content_filters[0].rule_sets, KNOWN_RULE_SETS);
-    assert_eq!(policy.rate_limits[0].messages, Some(Rate { per_second: 20, burst: 40 }));
-    assert!(policy.validations[0].schema_path.ends_with("schemas/chat.json"));
+    assert_eq!(policy.rate_limits[0].rates.messages, Some(Rate { per_second: 20, burst: 40 }));
+    assert!(policy.validations[0].schema_path.as_ref().unwrap().ends_with("schemas/chat.json"));
     let events = EventKind::ALL.map(|kind| policy.events.contains(kind));
     assert_eq!(events, [true, true, false, false, false, true]);
 }
@@ -203,10 +204,10 @@ fn every_value_reaches_its_place() {
         ]
     );
     let [first, second] = policy.rate_limits.as_slice() else { panic!() };
-    assert_eq!((first.messages, first.bytes), (None, Some(Rate { per_second: 100, burst: 100 })));
+    assert_eq!((first.rates.messages, first.rates.bytes), (None, Some(Rate { per_second: 100, burst: 100 })));
     assert_eq!((first.directions, first.action), (Directions::Both, Action::Drop));
-    assert_eq!(second.messages, Some(Rate { per_second: 6, burst: 6 }));
-    assert_eq!(second.bytes, Some(Rate { per_second: 1 << 20, burst: 5 }));
+    assert_eq!(second.rates.messages, Some(Rate { per_second: 6, burst: 6 }));
+    assert_eq!(second.rates.bytes, Some(Rate { per_second: 1 << 20, burst: 5 }));
     let [first, second] = policy.content_filters.as_slice() else { panic!() };
     assert_eq!(
         first.patterns,
@@ -225,6 +226,95 @@ fn every_value_reaches_its_place() {
         warnings,
         [(28, "admin listens on 0.0.0.0:9, beyond this machine: whoever reaches it may look"),]
     );
+}
+
+#[test]
+fn schemas_by_type_and_subprotocol() {
+    let text = r#"agent "a" {
+        type "websocket_inspector"
+        discriminator "/type"
+        handshake { subprotocols "v1" }
+        validation { schema-type "json"; subprotocol "v1" "v2"; schema "order" path="Cargo.toml"; schema "1" path="Cargo.toml" }
+        validation {
+            schema-type "protobuf"; schema-path "Cargo.toml" message="a.Envelope"; unknown-types "allow"
+            discriminator oneof="body"; schema "order" constraints="Cargo.toml"; schema "note"
+        }
+        validation {
+            schema-type "protobuf"; schema-path "Cargo.toml" message="a.Head"
+            schema "order" path="Cargo.toml" message="a.Order"
+        }
+    }"#;
+    let configuration = parse("a.kdl", text, Path::new("")).unwrap();
+    let [json, oneof, head] = configuration.ruleset.policies[0].validations.as_slice() else { panic!() };
+    let file = || Path::new("Cargo.toml").to_owned();
+    let plain = |name: &str| TypeSchema { name: name.into(), read_as: None, schema_path: None };
+    assert_eq!((&json.schema_path, &json.schema_type), (&None, &SchemaType::Json));
+    assert_eq!(json.subprotocols, Some(vec!["v1".into(), "v2".into()]));
+    assert!(json.holds_for(Some("v2")) && !json.holds_for(Some("v3")) && !json.holds_for(None));
+    assert!(oneof.holds_for(Some("v3")) && oneof.holds_for(None));
+    let with_file = |name| TypeSchema { schema_path: Some(file()), ..plain(name) };
+    let registry = |discriminator, types, unknown_types| Registry { discriminator, types, unknown_types };
+    let by_type = Discriminator::Field("/type".into());
+    assert_eq!(
+        json.registry,
+        Some(registry(by_type.clone(), vec![with_file("order"), with_file("1")], UnknownTypes::Reject))
+    );
+    let types = vec![with_file("order"), plain("note")];
+    let by_member = Discriminator::Oneof("body".into());
+    assert_eq!(oneof.registry, Some(registry(by_member, types, UnknownTypes::Allow)));
+    let order = TypeSchema { read_as: Some((file(), "a.Order".into())), ..plain("order") };
+    assert_eq!(head.registry, Some(registry(by_type, vec![order], UnknownTypes::Reject)));
+    let warnings: Vec<_> = configuration.warnings.iter().map(|warning| warning.text.as_str()).collect();
+    assert_eq!(warnings, ["no connection can agree on \"v2\": `subprotocols` of `handshake` lacks it"]);
+}
+
+#[test]
+fn rates_by_type_client_and_size() {
+    let text = r#"agent "a" {
+        type "websocket_inspector"
+        discriminator "/type"
+        violations { max 5; within-s 60; direction "to-server" }
+        rate-limit { per "client-ip"; inflated-bytes-per-second "1KiB"; burst-inflated-bytes "2KiB" }
+        rate-limit {
+            per "message-type"; max-types 0; messages-per-second 5; cost "size" bytes="4KiB"
+            type "order" messages-per-second=2 burst=9 bytes-per-second="1KiB" cost=3
+            type "7"
+        }
+        rate-limit { messages-per-second 5; opcode "any"; discriminator oneof="body"; type "chat" cost=2 }
+        validation { schema-type "protobuf"; schema-path "Cargo.toml" message="a.Envelope"; unknown-fields "allow" }
+        rate-limit { messages-per-second 5; format "json"; type "chat" cost=2 }
+    }"#;
+    let policy = parse("a.kdl", text, Path::new("")).unwrap().ruleset.policies.remove(0);
+    let [client, by_type, by_member, json] = policy.rate_limits.as_slice() else { panic!() };
+    let violations = Violations { max: 5, within_s: 60, directions: Directions::ToServer };
+    assert_eq!(policy.violations, Some(violations));
+    let rate = |per_second, burst| Some(Rate { per_second, burst });
+    assert_eq!(client.rates, Rates { inflated_bytes: rate(1024, 2048), ..Rates::default() });
+    assert_eq!(
+        (client.per, client.cost, &client.types),
+        (Per::Client { clients_max: 65_536 }, Cost::Message, &None)
+    );
+    assert_eq!((by_type.per, by_type.cost), (Per::MessageType { types_max: 0 }, Cost::Size(4096)));
+    let protobuf = MessageFormat::Protobuf {
+        path: "Cargo.toml".into(),
+        message: "a.Envelope".into(),
+        unknown_fields: UnknownFields::Allow,
+    };
+    let rates = Rates { messages: rate(2, 9), bytes: rate(1024, 1024), inflated_bytes: None };
+    let types = TypeRates {
+        reading: Reading { format: protobuf.clone(), messages: MessageTypes::Binary },
+        discriminator: Discriminator::Field("/type".into()),
+        types: vec![
+            TypeRate { name: "order".into(), cost: 3, rates },
+            TypeRate { name: "7".into(), cost: 1, rates: Rates::default() },
+        ],
+    };
+    assert_eq!(by_type.types, Some(types));
+    let by_member = by_member.types.as_ref().unwrap();
+    assert_eq!(by_member.reading, Reading { format: protobuf, messages: MessageTypes::Any });
+    assert_eq!(by_member.discriminator, Discriminator::Oneof("body".into()));
+    let reading = Reading { format: MessageFormat::Json, messages: MessageTypes::Text };
+    assert_eq!(json.types.as_ref().unwrap().reading, reading);
 }
 
 #[test]
@@ -254,12 +344,12 @@ fn schemas_are_found_beside_the_file() {
     fs::write(folder.path().join("only-beside.json"), "{}").unwrap();
     fs::write(&file, agent("only-beside.json")).unwrap();
     let found = load(&file).unwrap().ruleset.policies[0].validations[0].schema_path.clone();
-    assert_eq!(found, folder.path().join("only-beside.json"));
+    assert_eq!(found, Some(folder.path().join("only-beside.json")));
     // Tests run in the package's folder.
     fs::write(folder.path().join("Cargo.toml"), "{}").unwrap();
     fs::write(&file, agent("Cargo.toml")).unwrap();
     let found = load(&file).unwrap().ruleset.policies[0].validations[0].schema_path.clone();
-    assert_eq!(found, Path::new("Cargo.toml"));
+    assert_eq!(found.as_deref(), Some(Path::new("Cargo.toml")));
     fs::write(&file, agent("src")).unwrap();
     assert!(load(&file).unwrap_err().to_string().contains("schema file \"src\" is a folder"));
 }

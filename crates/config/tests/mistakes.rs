@@ -1,4 +1,5 @@
 //! Each mistake is reported where it stands, with what to do.
+#![allow(clippy::unwrap_used)]
 
 use std::path::Path;
 
@@ -34,6 +35,12 @@ fn check(text: &str, at: (usize, usize), message: &str, help: &str) {
 fn check_rule(rule: &str, column: usize, message: &str, help: &str) {
     let text = format!("agent \"a\" {{\n type \"websocket_inspector\"\n{rule}\n}}");
     check(&text, (3, column), message, help);
+}
+
+/// A mistake in the one line of a block within an agent, where `place` stands first.
+#[track_caller]
+fn check_place(rule: &str, place: &str, message: &str, help: &str) {
+    check_rule(rule, rule.find(place).unwrap() + 1, message, help);
 }
 
 #[test]
@@ -302,14 +309,188 @@ fn rules() {
 }
 
 #[test]
-fn what_is_not_built_is_refused() {
-    for (rule, column, what) in [
-        ("rate-limit { messages-per-second 1; per \"client-ip\" }", 41, "per \"client-ip\""),
-        ("rate-limit { messages-per-second 1; per \"message-type\" }", 41, "per \"message-type\""),
-        ("content-filter { rules \"xss\"; action \"redact\" }", 38, "action \"redact\""),
+fn registries() {
+    let json = |rest: &str| format!("validation {{ schema-type \"json\"; {rest} }}");
+    let typed = |rest: &str| json(&format!("discriminator \"/t\"; {rest}"));
+    let protobuf = |rest: &str| {
+        format!("validation {{ schema-type \"protobuf\"; schema-path \"Cargo.toml\" message=\"M\"; {rest} }}")
+    };
+    let schema = "schema \"a\" path=\"Cargo.toml\"";
+    let rule = json(schema);
+    check_place(&rule, "schema \"a", "`schema` needs a `discriminator`", "discriminator \"/type\"");
+    for (rest, place, message, help) in [
+        ("discriminator \"t\"", "\"t\"", "\"t\" is not the place of a field", "\"/type\""),
+        ("discriminator \"/t~\"", "\"/t~\"", "\"/t~\" is not the place of a field", "~0"),
+        ("discriminator", "discriminator", "this `discriminator` names nothing", "oneof="),
+        (
+            "discriminator oneof=\"b\"",
+            "oneof=",
+            "`oneof` belongs to schema-type \"protobuf\"",
+            "name a field",
+        ),
+        (
+            "discriminator \"/a\" \"/b\"",
+            "\"/b\"",
+            "`discriminator` has one value; this is one too many",
+            "discriminator \"/type\"",
+        ),
     ] {
-        check_rule(rule, column, &format!("`{what}` is not built yet: it is refused, not ignored"), "");
+        check_place(&json(&format!("{rest}; {schema}")), place, message, help);
     }
+    let both = "a `discriminator` is a field or a oneof, not both";
+    check_place(
+        &protobuf(&format!("discriminator \"/a\" oneof=\"b\"; {schema} message=\"A\"")),
+        "oneof=",
+        both,
+        "",
+    );
+    for lonely in ["discriminator \"/type\"", "unknown-types \"allow\""] {
+        let name = lonely.split(' ').next().unwrap();
+        let message = format!("`{name}` has no meaning without `schema`");
+        let rule = json(&format!("schema-path \"Cargo.toml\"; {lonely}"));
+        check_place(&rule, lonely, &message, "add a schema for each type");
+    }
+    check_place(&typed("schema \"a\""), "schema \"a", "`schema` needs `path=`", "schemas/order.json");
+    let twice = format!("{schema}; schema \"a\"  path=\"Cargo.toml\"");
+    check_place(&typed(&twice), "\"a\"  ", "\"a\" is the name of an earlier schema already", "");
+    let missing = typed("schema \"a\" path=\"no.json\"");
+    check_place(&missing, "path=", "schema file \"no.json\" is missing", "a JSON Schema");
+    let typed_message = typed(&format!("{schema} message=\"A\""));
+    check_place(&typed_message, "message=", "`message` belongs to schema-type \"protobuf\"", "");
+    let policy = typed(&format!("{schema}; unknown-types \"drop\""));
+    check_place(&policy, "\"drop\"", "unknown unknown-types \"drop\"", "\"reject\"");
+    let lacks_type = protobuf(&format!("discriminator oneof=\"b\"; {schema}"));
+    check_place(&lacks_type, "path=", "of Protobuf `path=` and `message=` go together", "or neither");
+    check_place(
+        &protobuf(&format!("discriminator oneof=\"b\"; {schema} message=\"A\"; schema \"b\"")),
+        "schema \"b\"",
+        "this `schema` has no `message=`, and others of its validation have",
+        "or none",
+    );
+    check_rule(
+        "validation { schema-type \"protobuf\"; discriminator oneof=\"b\"; schema \"a\" }",
+        1,
+        "`validation` needs `schema-path`",
+        "the type that has the discriminator",
+    );
+    let spoken = json("subprotocol \"a b\"; schema-path \"Cargo.toml\"");
+    check_place(&spoken, "\"a b\"", "\"a b\" is not a subprotocol's name", "");
+    // Once, though two rules would use it.
+    let two = format!("discriminator \"t\"; {}; {0}", json(schema));
+    check_place(&two, "\"t\"", "\"t\" is not the place of a field", "");
+}
+
+#[test]
+fn rates() {
+    let limit = |rest: &str| format!("rate-limit {{ messages-per-second 5; {rest} }}");
+    let typed = |rest: &str| limit(&format!("per \"message-type\"; discriminator \"/t\"; {rest}"));
+    for (rule, place, message, help) in [
+        (limit("per \"client\""), "\"client\"", "unknown per \"client\"", "did you mean \"client-ip\"?"),
+        (
+            limit("max-clients 5"),
+            "5 }",
+            "`max-clients` has no meaning without per \"client-ip\"",
+            "add per \"client-ip\"",
+        ),
+        (
+            limit("per \"client-ip\"; max-types 6"),
+            "6 }",
+            "`max-types` has no meaning without per \"message-type\"",
+            "",
+        ),
+        (limit("per \"client-ip\"; max-clients 0"), "0 }", "`max-clients` is out of range", "from 1"),
+        (
+            limit("per \"message-type\""),
+            "per \"message",
+            "this `rate-limit` needs a `discriminator`",
+            "here or in the agent",
+        ),
+        (
+            limit("discriminator \"/t\""),
+            "discriminator",
+            "`discriminator` has no meaning here without per \"message-type\" or `type`",
+            "",
+        ),
+        (
+            limit("format \"json\""),
+            "format",
+            "`format` has no meaning here without per \"message-type\" or `type`",
+            "",
+        ),
+        (
+            limit("type \"a\" cost=2"),
+            "type \"a\"",
+            "this `rate-limit` needs a `discriminator`",
+            "discriminator \"/type\"",
+        ),
+        (limit("discriminator \"/t\"; type \"a\""), "type \"a\"", "this `type` says nothing", "cost=10"),
+        (
+            limit("discriminator \"/t\"; type \"a\" burst=3 messages-per-second=2"),
+            "messages-per-second=2",
+            "a type has no rate of its own here",
+            "per \"message-type\"",
+        ),
+        (
+            typed("type \"a\" burst=3"),
+            "burst=3",
+            "`burst` has no meaning without `messages-per-second`",
+            "add `messages-per-second`",
+        ),
+        (
+            typed("type \"a\" cost=6"),
+            "cost=6",
+            "this costs more than the burst of 5, so it would never pass",
+            "raise `burst`",
+        ),
+        (typed("type \"a\" cost=0"), "cost=0", "`cost` is out of range", "from 1"),
+        (
+            typed("type \"a\" bytes-per-second=\"many\""),
+            "bytes-per-second=",
+            "`bytes-per-second` takes a size, not this text",
+            "",
+        ),
+        (
+            typed("format \"protobuf\""),
+            "\"protobuf\"",
+            "no `validation` says of which Protobuf type messages are",
+            "add a `validation`",
+        ),
+        (
+            typed("type \"a\" cost=2").replace("discriminator \"/t\"", "discriminator oneof=\"b\""),
+            "oneof=",
+            "`oneof` belongs to format \"protobuf\"",
+            "",
+        ),
+        (limit("cost \"message\" bytes=5"), "bytes=5", "`bytes` has no meaning without cost \"size\"", ""),
+        (
+            "rate-limit { bytes-per-second 5; cost \"size\" }".to_owned(),
+            "\"size\"",
+            "`cost` has no meaning without `messages-per-second`",
+            "",
+        ),
+        (
+            "rate-limit { inflated-bytes-per-second 5; burst-bytes 6 }".to_owned(),
+            "6 }",
+            "`burst-bytes` has no meaning without `bytes-per-second`",
+            "",
+        ),
+        ("violations { max 5 }".to_owned(), "violations", "`violations` needs `within-s`", "within-s 60"),
+        ("violations { max 0; within-s 1 }".to_owned(), "0;", "`max` is out of range", "from 1"),
+    ] {
+        check_place(&rule, place, message, help);
+    }
+    let nothing = "rate-limit { per \"message-type\"; discriminator \"/t\"; type \"a\" }";
+    check_rule(nothing, 1, "this `rate-limit` limits nothing", "messages-per-second 100");
+}
+
+#[test]
+fn what_is_not_built_is_refused() {
+    check_rule(
+        "content-filter { rules \"xss\"; action \"redact\" }",
+        38,
+        "`action \"redact\"` is not built yet: it is refused, not ignored",
+        "",
+    );
 }
 
 #[test]

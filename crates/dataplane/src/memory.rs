@@ -13,6 +13,8 @@ use crate::{
 /// User memory of a data plane, in bytes. What the kernel holds for sockets comes on top, about 4 KiB each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryBound {
+    /// Once for the process: tables that shards share.
+    pub process: u64,
     /// Once for each shard, whatever it carries.
     pub shard: u64,
     /// A connection on which nothing is on its way.
@@ -26,12 +28,16 @@ pub struct MemoryBound {
 impl MemoryBound {
     /// The bounds for connections under `engines` of which `tls_legs`, none, one or both, speak TLS.
     pub fn new<'a>(engines: impl IntoIterator<Item = &'a Engine>, tls_legs: u64) -> Self {
-        let idle = connection_idle() + tls_legs * TLS_SIZE;
-        let (mut messages_max, mut deflate_max) = (0, 0);
+        let (mut messages_max, mut deflate_max, mut ledger_max) = (0, 0, 0);
+        let (mut process, mut ledger) = (0, 0);
         for engine in engines {
             messages_max = messages_max.max(engine.connection_size_max());
             deflate_max = deflate_max.max(engine.deflate_size_max());
+            ledger_max = ledger_max.max(engine.ledger_size_max());
+            ledger = ledger.max(engine.ledger_size());
+            process += engine.shared_size();
         }
+        let idle = connection_idle() + ledger + tls_legs * TLS_SIZE;
         // Each direction holds a message that is being put together and, when its receiver does not read, the output of
         // one read: at most a finished message and a scratch full of frames.
         let pending_max = messages_max + 2 * SCRATCH_SIZE as u64;
@@ -40,10 +46,12 @@ impl MemoryBound {
         // Windows of compressed messages, from the first one until the connection has had none for a while; those that refer
         // back to earlier messages stay.
         let tls_max = tls_legs * (TLS_SIZE_MAX - TLS_SIZE);
-        let connection_max = idle + messages_max + pending_max + unread_max + deflate_max + tls_max;
+        // And what rules remember of it.
+        let connection_max =
+            idle + messages_max + pending_max + unread_max + deflate_max + ledger_max + tls_max;
         // One read: a message that is begun or grows, another that is to be written, and what is left of the read.
-        let step_max = messages_max + 2 * SCRATCH_SIZE as u64 + deflate_max;
-        Self { shard: shard(), connection_idle: idle, connection_max, step_max }
+        let step_max = messages_max + 2 * SCRATCH_SIZE as u64 + deflate_max + ledger_max;
+        Self { process, shard: shard(), connection_idle: idle, connection_max, step_max }
     }
 }
 

@@ -1,12 +1,18 @@
 //! A policy made ready: databases and schemas compiled, shared by all cores, never changed.
 
+mod format;
+mod parts;
+mod rates;
 mod schemas;
 
-use std::sync::Arc;
+use std::{
+    hash::{BuildHasher, Hash, RandomState},
+    sync::Arc,
+};
 
 use wsi_policy::{
-    Action, Compression, ContentFilter, Direction, EventKind, EventSet, FailureMode, HandshakeRules, Limits,
-    Mode, Normalize, Pattern as PolicyPattern, Policy, RateLimit,
+    Action, Compression, ContentFilter, Direction, Directions, EventKind, EventSet, FailureMode,
+    HandshakeRules, Limits, MessageTypes, Mode, Normalize, Pattern as PolicyPattern, Policy,
 };
 use wsi_ratelimit::Rate;
 use wsi_scan::{Database, Expression, Kinds, Normalizer, Pattern, PatternId, RegexFlags, StreamDatabase};
@@ -16,7 +22,15 @@ use wsi_ws::{
     deflate::{Compressor, Inflater},
 };
 
-pub(crate) use self::schemas::{Reading, Schema, SchemaPlan};
+use self::{
+    format::Readings,
+    parts::{Parts, RateRule},
+};
+pub(crate) use self::{
+    format::{Format, Place, Reading},
+    rates::{Buckets, Counts, KnownType, RatePlan, Rates},
+    schemas::{Registry, Schema, SchemaPlan, Schemas, TypeSchema},
+};
 use crate::{
     rules::{RuleId, RuleTable},
     session::INFLATE_BITE_SIZE,
@@ -24,7 +38,7 @@ use crate::{
 
 /// One policy, compiled. Cores share it behind an [`Arc`]; what changes per message is in a
 /// [`Worker`](crate::Worker) and what changes per connection in a [`Session`](crate::Session).
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Engine {
     /// Its place among the engines of the process: an index into [`Worker::stats`](crate::Worker::stats).
     pub(crate) index: usize,
@@ -41,24 +55,35 @@ pub struct Engine {
     pub(crate) control_rate: Rate,
     pub(crate) json_limits: json::Limits,
     pub(crate) plans: [Plan; 2],
+    /// Of both directions, those that are no plain buckets.
+    pub(crate) rate_plans: Vec<Arc<RatePlan>>,
+    pub(crate) violations: Option<ViolationPlan>,
+    /// What connections and clients are known by in tables; successors have the same.
+    hasher: RandomState,
+    /// The same policy for connections that agreed on a subprotocol, for those subprotocols that its rules tell apart.
+    speaking: Vec<(String, Arc<Self>)>,
 }
 
 /// What is asked of the messages of one direction.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Plan {
     /// What may be held of a message.
     pub wire: WireLimits,
     /// The largest message, and the rule that says so; in detect mode it may be below what is held.
     pub size: Option<(u64, RuleId)>,
     pub buckets: Vec<BucketPlan>,
+    /// Limits that are no plain buckets.
+    pub rates: Vec<Arc<RatePlan>>,
     /// Shared by the directions where the same filters hold in both.
     pub scan: Option<Arc<ScanPlan>>,
     pub schemas: Vec<SchemaPlan>,
+    /// How messages are read for rules that ask for their fields.
+    pub readings: Vec<(MessageTypes, Format)>,
     pub stream: StreamPlan,
 }
 
 /// Which messages are inspected as they come, because they are too large to be held.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct StreamPlan {
     held_size_max: usize,
     text: bool,
@@ -75,10 +100,17 @@ impl StreamPlan {
     /// Where every byte counts there are none: a schema wants the whole message, and what may be dropped must not have left.
     /// Detect mode drops nothing.
     fn new(limits: &Limits, mode: Mode, plan: &Plan) -> Self {
-        let drops = plan.buckets.iter().any(|each| each.action == Action::Drop);
+        let actions = plan.buckets.iter().map(|each| each.action);
+        let drops =
+            actions.chain(plan.rates.iter().map(|each| each.limit.action)).any(|each| each == Action::Drop);
         let permits =
             (mode == Mode::Detect || !drops) && plan.scan.as_ref().is_none_or(|scan| scan.takes_parts(mode));
-        let takes = |opcode| permits && !plan.schemas.iter().any(|each| each.messages.contains(opcode));
+        let takes = |opcode| {
+            let mut read = plan.schemas.iter().map(|each| each.messages);
+            permits
+                && !read.any(|messages| messages.contains(opcode))
+                && !plan.readings.iter().any(|(messages, _)| messages.contains(opcode))
+        };
         let span_max = plan.scan.as_ref().map_or(Some(0), |scan| scan.span_max());
         Self {
             held_size_max: usize::try_from(limits.held_size_max).unwrap_or(usize::MAX),
@@ -121,7 +153,7 @@ impl Plan {
     }
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct BucketPlan {
     pub rate: Rate,
     pub counts: Counts,
@@ -129,11 +161,13 @@ pub(crate) struct BucketPlan {
     pub action: Action,
 }
 
-/// What costs a token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Counts {
-    Messages,
-    Bytes,
+/// The violation budget.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ViolationPlan {
+    pub rule: RuleId,
+    pub max: u32,
+    pub within_ns: u64,
+    pub directions: Directions,
 }
 
 #[derive(Debug)]
@@ -205,7 +239,7 @@ impl Engine {
     /// # Errors
     /// The first rule that can't be compiled, with what to do about it.
     pub fn compile(policy: &Policy, index: usize) -> Result<Self, EngineError> {
-        Self::compile_with(policy, index, RuleTable::default())
+        Self::compile_with(policy, index, None)
     }
 
     /// Compiles a policy that takes the place of `earlier`, whose rules keep their numbers.
@@ -213,14 +247,14 @@ impl Engine {
     /// # Errors
     /// The first rule that can't be compiled, with what to do about it.
     pub fn compile_over(policy: &Policy, earlier: &Self) -> Result<Self, EngineError> {
-        Self::compile_with(policy, earlier.index, earlier.rules.successor())
+        Self::compile_with(policy, earlier.index, Some(earlier))
     }
 
-    fn compile_with(policy: &Policy, index: usize, rules: RuleTable) -> Result<Self, EngineError> {
-        let mut compiler = Compiler { policy, rules };
-        let schemas = compiler.schemas()?;
-        let plans = compiler.plans(schemas)?;
-        Ok(Self {
+    fn compile_with(policy: &Policy, index: usize, earlier: Option<&Self>) -> Result<Self, EngineError> {
+        let rules = earlier.map_or_else(RuleTable::default, |earlier| earlier.rules.successor());
+        let mut compiler = Compiler { policy, rules, earlier };
+        let parts = compiler.parts()?;
+        let engine = Self {
             index,
             name: policy.name.clone(),
             rules: compiler.rules,
@@ -234,8 +268,23 @@ impl Engine {
             idle_timeout_ns: policy.limits.idle_timeout_s.saturating_mul(1_000_000_000),
             control_rate: control_rate(policy.limits.control_frames_per_second),
             json_limits: json::Limits { depth_max: policy.limits.json_depth_max },
-            plans,
-        })
+            plans: parts.plans(None),
+            rate_plans: parts.rates.iter().filter_map(|rate| rate.plan.clone()).collect(),
+            violations: parts.violations,
+            hasher: earlier.map_or_else(RandomState::new, |earlier| earlier.hasher.clone()),
+            speaking: Vec::new(),
+        };
+        let speaking = parts.subprotocols().into_iter().map(|name| {
+            let plans = parts.plans(Some(name));
+            (name.to_owned(), Arc::new(Self { plans, ..engine.clone() }))
+        });
+        Ok(Self { speaking: speaking.collect(), ..engine })
+    }
+
+    /// The policy for a connection whose endpoints agreed on `subprotocol`, or on none. Sessions are told once, when they are open.
+    pub(crate) fn speaking<'e>(self: &'e Arc<Self>, subprotocol: Option<&str>) -> &'e Arc<Self> {
+        let known = self.speaking.iter().find(|(name, _)| Some(name.as_str()) == subprotocol);
+        known.map_or(self, |(_, engine)| engine)
     }
 
     pub fn index(&self) -> usize {
@@ -276,7 +325,8 @@ impl Engine {
 
     /// The most that one connection may hold of messages that are being put together, both directions, in bytes.
     pub fn connection_size_max(&self) -> u64 {
-        self.plans.iter().map(|plan| self.held_size_max(plan)).fold(0, u64::saturating_add)
+        let own = self.plans.iter().map(|plan| self.held_size_max(plan)).fold(0, u64::saturating_add);
+        self.speaking.iter().map(|(_, engine)| engine.connection_size_max()).fold(own, u64::max)
     }
 
     fn held_size_max(&self, plan: &Plan) -> u64 {
@@ -284,14 +334,25 @@ impl Engine {
         held.saturating_add(plan.stream_size_max())
     }
 
+    /// What the clients of all connections have in tables that all cores share, in bytes.
+    pub fn shared_size(&self) -> u64 {
+        self.rate_plans.iter().map(|plan| plan.shared_size()).sum()
+    }
+
     /// The most that one connection may hold to inflate and to compress, both directions, in bytes: what came and what is to leave
     /// each have a window, and while a message is compressed both its forms are there.
     pub fn deflate_size_max(&self) -> u64 {
         let message_size_max = self.plans.iter().map(|plan| self.held_size_max(plan)).max().unwrap_or(0);
-        match self.handshake.compression {
+        let own = match self.handshake.compression {
             Compression::Inspect => 2 * (Inflater::SIZE_MAX + Compressor::SIZE_MAX) + message_size_max,
             Compression::Strip | Compression::Refuse => 0,
-        }
+        };
+        self.speaking.iter().map(|(_, engine)| engine.deflate_size_max()).fold(own, u64::max)
+    }
+
+    /// What stands for `value` in tables of this policy. It can't be foreseen from outside.
+    pub(crate) fn hash(&self, value: impl Hash) -> u64 {
+        self.hasher.hash_one(value)
     }
 
     pub(crate) fn plan(&self, direction: Direction) -> &Plan {
@@ -307,6 +368,7 @@ impl Engine {
 struct Compiler<'a> {
     policy: &'a Policy,
     rules: RuleTable,
+    earlier: Option<&'a Engine>,
 }
 
 /// The rules of a content filter, compiled for whichever directions it holds in.
@@ -316,44 +378,53 @@ struct FilterRules<'a> {
     size: Option<(u64, RuleId)>,
 }
 
-impl Compiler<'_> {
-    fn plans(&mut self, schemas: Vec<Schema>) -> Result<[Plan; 2], EngineError> {
+impl<'p> Compiler<'p> {
+    fn parts(&mut self) -> Result<Parts<'p>, EngineError> {
         let policy = self.policy;
+        let mut readings = Readings::of(policy);
+        let schemas = schemas::compile(policy, &mut readings).map_err(|fault| self.fault(fault))?;
         let validations = self.named(&policy.validations, |rule| &rule.name)?;
-        let rates = self.named(&policy.rate_limits, |rule| &rule.name)?;
+        let rates = self.rates(&mut readings)?;
         let filters =
             policy.content_filters.iter().map(|filter| self.filter(filter)).collect::<Result<Vec<_>, _>>()?;
-        let [scan_to_server, scan_to_client] = self.scan_plans(&filters)?;
-        let plan = |direction: Direction, scan: Option<Arc<ScanPlan>>| -> Plan {
-            let rates = policy.rate_limits.iter().zip(&rates);
-            let validations = policy.validations.iter().zip(&validations).zip(&schemas);
-            let size = filters
-                .iter()
-                .filter(|rules| rules.filter.directions.contains(direction))
-                .filter_map(|rules| rules.size)
-                .min_by_key(|(size, _)| *size);
-            let plan = Plan {
-                wire: self.wire_limits(size.map(|(size, _)| size)),
-                size,
-                buckets: rates
-                    .filter(|(limit, _)| limit.directions.contains(direction))
-                    .flat_map(|(limit, rule)| bucket_plans(limit, *rule))
-                    .collect(),
-                scan,
-                schemas: validations
-                    .filter(|((validation, _), _)| validation.directions.contains(direction))
-                    .map(|((validation, rule), schema)| SchemaPlan {
-                        schema: schema.clone(),
-                        messages: validation.messages,
-                        rule: *rule,
-                        action: validation.action,
-                    })
-                    .collect(),
-                stream: StreamPlan::default(),
-            };
-            Plan { stream: StreamPlan::new(&policy.limits, policy.mode, &plan), ..plan }
-        };
-        Ok([plan(Direction::ToServer, scan_to_server), plan(Direction::ToClient, scan_to_client)])
+        let scan = self.scan_plans(&filters)?;
+        let validations = policy.validations.iter().zip(validations).zip(schemas);
+        Ok(Parts {
+            policy,
+            filters,
+            scan,
+            validations: validations.map(|((each, rule), schemas)| (each, rule, schemas)).collect(),
+            rates,
+            violations: self.violations()?,
+        })
+    }
+
+    fn rates(&mut self, readings: &mut Readings) -> Result<Vec<RateRule<'p>>, EngineError> {
+        let earlier = self.earlier.map_or(&[][..], |earlier| &earlier.rate_plans);
+        let limits = self.policy.rate_limits.iter().map(|limit| {
+            let rule = self.rule(limit.name.clone())?;
+            if rates::is_plain(limit) {
+                return Ok(RateRule { limit, rule, plan: None });
+            }
+            let plan =
+                RatePlan::compile(limit, rule, earlier, readings).map_err(|fault| self.fault(fault))?;
+            Ok(RateRule { limit, rule, plan: Some(Arc::new(plan)) })
+        });
+        limits.collect()
+    }
+
+    fn violations(&mut self) -> Result<Option<ViolationPlan>, EngineError> {
+        let Some(violations) = self.policy.violations else { return Ok(None) };
+        Ok(Some(ViolationPlan {
+            rule: self.rule("violations".to_owned())?,
+            max: violations.max,
+            within_ns: violations.within_s.saturating_mul(1_000_000_000),
+            directions: violations.directions,
+        }))
+    }
+
+    fn fault(&self, (rule, source): (String, json::SchemaError)) -> EngineError {
+        EngineError::Schema { policy: self.policy.name.clone(), rule, source: Box::new(source) }
     }
 
     fn named<T>(&mut self, rules: &[T], name: impl Fn(&T) -> &String) -> Result<Vec<RuleId>, EngineError> {
@@ -362,32 +433,6 @@ impl Compiler<'_> {
 
     fn rule(&mut self, name: String) -> Result<RuleId, EngineError> {
         self.rules.push(name).ok_or_else(|| EngineError::TooManyRules { policy: self.policy.name.clone() })
-    }
-
-    fn schemas(&self) -> Result<Vec<Schema>, EngineError> {
-        schemas::compile(self.policy).map_err(|(validation, source)| EngineError::Schema {
-            policy: self.policy.name.clone(),
-            rule: validation.name.clone(),
-            source: Box::new(source),
-        })
-    }
-
-    /// Detect mode must be able to let a message pass that enforcing would have refused, so there the memory bound
-    /// alone decides what is held.
-    fn wire_limits(&self, filter_size: Option<u64>) -> WireLimits {
-        let limits = &self.policy.limits;
-        let message_size_max = match (self.policy.mode, filter_size) {
-            (_, None) => limits.message_size_max,
-            (Mode::Enforce, Some(size)) => size,
-            (Mode::Detect, Some(size)) => size.max(limits.message_size_max),
-        };
-        let frame_size_max = limits.frame_size_max.unwrap_or(message_size_max);
-        WireLimits {
-            frame_size_max,
-            message_size_max,
-            fragments_max: limits.fragments_max,
-            inflate_ratio_max: limits.inflate_ratio_max,
-        }
     }
 
     fn filter<'f>(&mut self, filter: &'f ContentFilter) -> Result<FilterRules<'f>, EngineError> {
@@ -443,7 +488,7 @@ impl Compiler<'_> {
     /// The largest message that may be held in either direction.
     fn message_size_max(&self, filters: &[&FilterRules<'_>]) -> u64 {
         let sizes = filters.iter().map(|rules| rules.size.map(|(size, _)| size));
-        sizes.map(|size| self.wire_limits(size).message_size_max).max().unwrap_or(0)
+        sizes.map(|size| parts::wire_limits(self.policy, size).message_size_max).max().unwrap_or(0)
     }
 
     fn scan_plan(&self, filters: &[&FilterRules<'_>]) -> Result<Option<Arc<ScanPlan>>, EngineError> {
@@ -499,14 +544,4 @@ fn kinds(normalize: Normalize) -> Kinds {
     .into_iter()
     .filter_map(|(is_on, kind)| is_on.then_some(kind))
     .collect()
-}
-
-fn bucket_plans(limit: &RateLimit, rule: RuleId) -> impl Iterator<Item = BucketPlan> {
-    let action = limit.action;
-    [(Counts::Messages, limit.messages), (Counts::Bytes, limit.bytes)].into_iter().filter_map(
-        move |(counts, rate)| {
-            let rate = rate.map(|rate| Rate::new(rate.per_second, rate.burst))?;
-            Some(BucketPlan { rate, counts, rule, action })
-        },
-    )
 }

@@ -9,6 +9,7 @@ mod engine;
 mod event;
 pub mod frames;
 mod half;
+mod ledger;
 mod pipeline;
 mod recompress;
 mod rules;

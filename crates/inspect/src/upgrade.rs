@@ -33,6 +33,7 @@ pub struct Upgrade {
 #[derive(Debug)]
 struct Asked {
     engine: Arc<Engine>,
+    client: IpAddr,
     key: Key,
     /// The client's request head, for the answer to it.
     request: Vec<u8>,
@@ -122,7 +123,8 @@ impl Upgrade {
             Ok(request) => request,
             Err(fault) => return RequestStep::Refused(refuse_head(fault, context)),
         };
-        if let Some(client) = forwarded_client(&request, &place) {
+        let forwarded = forwarded_client(&request, &place);
+        if let Some(client) = forwarded {
             context.sink.client_known(client);
         }
         if let Some(refusal) = place.full {
@@ -150,7 +152,8 @@ impl Upgrade {
         let compression = offers_compression(engine, &request);
         let allowed = |name: &&str| accepts(engine, name);
         handshake::write_upstream_request(&request, &key, allowed, compression, hop, &mut out);
-        self.asked = Some(Asked { engine: Arc::clone(engine), key, request: head });
+        let client = forwarded.unwrap_or(place.client);
+        self.asked = Some(Asked { engine: Arc::clone(engine), client, key, request: head });
         self.scanner = HeadScanner::new(Role::Server, HeadLimits::default());
         RequestStep::Connect { upstream: route.upstream, request: out }
     }
@@ -201,7 +204,12 @@ impl Upgrade {
         if asked.engine.tells(EventKind::Open) {
             context.sink.event(Event::Open { subprotocol: accepted.subprotocol() });
         }
-        let session = Box::new(Session::with_compression(Arc::clone(&asked.engine), legs, context.now_ns));
+        let engine = Arc::clone(&asked.engine);
+        let mut session = Box::new(Session::with_compression(engine, legs, context.now_ns));
+        session.belong_to(asked.client);
+        if let Some(name) = accepted.subprotocol() {
+            session.agree(name, context.now_ns);
+        }
         // The head ends in this input, or an earlier call would have seen its end.
         ResponseStep::Open { response: out, consumed: end.saturating_sub(before), session }
     }

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use wsi_inspect::{Context, Engine, Event, EventSink, Legs, Role, Session, Transmit, Worker};
 use wsi_policy::{
     Action, Compression, ContentFilter, Direction, Directions, HandshakeRules, Limits, Normalize, Pattern,
-    Policy,
+    Policy, Rate, RateLimit, Rates,
 };
 use wsi_ws::{
     CloseCode, ClosePayload, Decoder, HEADER_SIZE_MAX, Header, Opcode, RSV1,
@@ -260,6 +260,28 @@ fn a_dropped_message_breaks_no_window() {
         }
         assert_eq!(wire.texts(direction), [long("one"), like_it, long("last")]);
         assert_eq!(wire.told.rules, ["content-filter-1/block-patterns-1"; 2]);
+    }
+}
+
+#[test]
+fn what_is_inflated_has_a_budget_of_its_own() {
+    let limit = RateLimit {
+        rates: Rates { inflated_bytes: Some(Rate { per_second: 1, burst: 1000 }), ..Rates::default() },
+        action: Action::Drop,
+        directions: Directions::Both,
+        ..RateLimit::default()
+    };
+    let policy = Policy { rate_limits: vec![limit], ..policy(Action::Drop) };
+    for direction in BOTH {
+        let mut wire = Wire::new(&policy, COMPRESSED);
+        // Ten times the budget, plain; then it inflates to more than there is; then to what there is.
+        let plain = "plain ".repeat(2_000);
+        wire.read(direction, &frame(direction, true, Opcode::Text, 0, plain.as_bytes()));
+        for size in [600, 401, 400, 1] {
+            wire.send(direction, &"x".repeat(size));
+        }
+        assert_eq!(wire.texts(direction), [plain, "x".repeat(600), "x".repeat(400)]);
+        assert_eq!(wire.told.rules, ["rate-limit-1"; 2]);
     }
 }
 

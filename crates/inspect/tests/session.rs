@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use wsi_inspect::{Engine, Initiator, Role};
 use wsi_policy::{
     Action, Direction, Directions, FailureMode, Limits, MessageTypes, Mode, Normalize, Policy, Rate,
-    RateLimit, SchemaType, Validation,
+    RateLimit, Rates, SchemaType, Validation,
 };
 use wsi_ws::{CloseCode, Opcode};
 
@@ -204,10 +204,9 @@ fn time_limits() {
 fn rate_limits_count_messages_not_fragments_and_each_direction_alone() {
     let limit = RateLimit {
         name: "rate-limit-1".into(),
-        messages: Some(Rate { per_second: 1, burst: 3 }),
-        bytes: None,
-        directions: Directions::ToServer,
+        rates: Rates { messages: Some(Rate { per_second: 1, burst: 3 }), ..Rates::default() },
         action: Action::Drop,
+        ..RateLimit::default()
     };
     let mut wire = Wire::new(&Policy { rate_limits: vec![limit], ..policy() });
     for _ in 0..10 {
@@ -252,9 +251,11 @@ fn validating(action: Action) -> (Policy, tempfile::TempDir) {
     let validation = Validation {
         name: "validation-1".into(),
         schema_type: SchemaType::Json,
-        schema_path: path,
+        schema_path: Some(path),
+        registry: None,
         directions: Directions::Both,
         messages: MessageTypes::Text,
+        subprotocols: None,
         action,
     };
     (Policy { validations: vec![validation], ..policy() }, folder)
@@ -395,7 +396,9 @@ fn what_patterns_want_decoded_and_cannot_be_is_not_inspected() {
     let validation = Validation {
         name: "validation-1".into(),
         schema_type: SchemaType::MessagePack,
-        schema_path,
+        schema_path: Some(schema_path),
+        registry: None,
+        subprotocols: None,
         directions: Directions::Both,
         messages: MessageTypes::Binary,
         action: Action::Alert,

@@ -7,17 +7,21 @@ pub mod action;
 pub mod direction;
 pub mod events;
 pub mod limits;
+pub mod rate;
 pub mod rule;
 pub mod ruleset;
+pub mod validation;
 
 pub use action::{Action, FailureMode, Mode};
 pub use direction::{Direction, Directions};
 pub use events::{EventKind, EventSet};
 pub use limits::Limits;
-pub use rule::{
-    Compression, ContentFilter, HandshakeRules, MessageTypes, Normalize, Pattern, ProtobufType, Rate,
-    RateLimit, SchemaType, UnknownFields, Validation,
-};
+pub use rate::{Cost, Per, Rate, RateLimit, Rates, TypeRate, TypeRates, Violations};
+pub use rule::{Compression, ContentFilter, HandshakeRules, Normalize, Pattern};
 pub use ruleset::{Policy, PolicyId, Route, Ruleset, Transport, UpstreamId};
+pub use validation::{
+    Discriminator, MessageFormat, MessageTypes, ProtobufType, Reading, Registry, SchemaType, TypeSchema,
+    UnknownFields, UnknownTypes, Validation,
+};
 /// Part of an [`Action`].
 pub use wsi_ws::CloseCode;

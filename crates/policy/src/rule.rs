@@ -1,9 +1,5 @@
 //! The rules that a policy may hold.
 
-use std::path::PathBuf;
-
-use wsi_ws::Opcode;
-
 use crate::{Action, Directions};
 
 /// What is asked of the upgrade (`handshake`).
@@ -46,85 +42,6 @@ pub enum Compression {
     Strip,
     /// An upgrade that offers it is answered with 400.
     Refuse,
-}
-
-/// Message schema rules (`validation`).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Validation {
-    /// Stable name in records and metrics, as `validation-1`.
-    pub name: String,
-    pub schema_type: SchemaType,
-    pub schema_path: PathBuf,
-    pub directions: Directions,
-    pub messages: MessageTypes,
-    pub action: Action,
-}
-
-/// The language of a schema.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SchemaType {
-    /// JSON text under a JSON Schema.
-    Json,
-    /// MessagePack under a JSON Schema.
-    MessagePack,
-    /// A Protobuf message of a type.
-    Protobuf(ProtobufType),
-}
-
-/// What `schema_path` is asked for, if it is a `.proto` file or a descriptor set.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProtobufType {
-    /// The type, with its package.
-    pub message: String,
-    /// A JSON Schema that the decoded message must satisfy.
-    pub constraints: Option<PathBuf>,
-    pub unknown_fields: UnknownFields,
-}
-
-/// What becomes of a message with fields, or values of enums, that its type does not declare.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum UnknownFields {
-    /// It is invalid: nobody here can judge what they mean, and a receiver may.
-    #[default]
-    Reject,
-    Allow,
-}
-
-/// Which messages a rule looks at (`opcode`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MessageTypes {
-    Text,
-    Binary,
-    Any,
-}
-
-impl MessageTypes {
-    #[inline]
-    pub const fn contains(self, opcode: Opcode) -> bool {
-        match self {
-            Self::Any => true,
-            Self::Text => matches!(opcode, Opcode::Text),
-            Self::Binary => matches!(opcode, Opcode::Binary),
-        }
-    }
-}
-
-/// Token buckets of one connection (`rate-limit`); at least one of the two rates is set.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RateLimit {
-    /// Stable name in records and metrics, as `rate-limit-1`.
-    pub name: String,
-    pub messages: Option<Rate>,
-    pub bytes: Option<Rate>,
-    pub directions: Directions,
-    pub action: Action,
-}
-
-/// A token bucket: `per_second` tokens flow in, at most `burst` are kept; both at least 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rate {
-    pub per_second: u64,
-    pub burst: u64,
 }
 
 /// Payload rules (`content-filter`).

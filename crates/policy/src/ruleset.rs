@@ -2,7 +2,9 @@
 
 use std::{borrow::Cow, path::PathBuf};
 
-use crate::{ContentFilter, EventSet, FailureMode, HandshakeRules, Limits, Mode, RateLimit, Validation};
+use crate::{
+    ContentFilter, EventSet, FailureMode, HandshakeRules, Limits, Mode, RateLimit, Validation, Violations,
+};
 
 /// A place in [`Ruleset::policies`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -28,6 +30,7 @@ pub struct Policy {
     pub limits: Limits,
     pub validations: Vec<Validation>,
     pub rate_limits: Vec<RateLimit>,
+    pub violations: Option<Violations>,
     pub content_filters: Vec<ContentFilter>,
 }
 

@@ -20,6 +20,14 @@ impl Rate {
     pub fn new(per_second: u64, burst: u64) -> Self {
         Self { per_second: per_second.max(1), burst: burst.clamp(1, Self::BURST_MAX) }
     }
+
+    pub fn per_second(&self) -> u64 {
+        self.per_second
+    }
+
+    pub fn burst(&self) -> u64 {
+        self.burst
+    }
 }
 
 /// A bucket that starts full. Its owner keeps the [`Rate`], which many buckets share.

@@ -76,7 +76,7 @@ impl<'a> Course<'a> {
         let rate = policy.rate_limits.iter().find(|limit| limit.directions.contains(direction));
         let buckets = rate.map_or_else(Vec::new, |limit| {
             let of = |rate: Option<Rate>, counts_bytes| rate.map(|rate| Bucket::new(rate, counts_bytes));
-            [of(limit.messages, false), of(limit.bytes, true)].into_iter().flatten().collect()
+            [of(limit.rates.messages, false), of(limit.rates.bytes, true)].into_iter().flatten().collect()
         });
         let per_second = policy.limits.control_frames_per_second;
         Self {

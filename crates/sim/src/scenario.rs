@@ -3,7 +3,7 @@
 use wsi_inspect::Legs;
 use wsi_policy::{
     Action, CloseCode, ContentFilter, Direction, Directions, EventKind, FailureMode, Limits, MessageTypes,
-    Mode, Normalize, Pattern, Policy, Rate, RateLimit, SchemaType, Validation,
+    Mode, Normalize, Pattern, Policy, Rate, RateLimit, Rates, SchemaType, Validation,
 };
 use wsi_ws::{
     Opcode, Role,
@@ -117,7 +117,9 @@ fn validation() -> Validation {
     Validation {
         name: "validation-1".into(),
         schema_type: SchemaType::MessagePack,
-        schema_path: concat!(env!("CARGO_MANIFEST_DIR"), "/schemas/anything.json").into(),
+        schema_path: Some(concat!(env!("CARGO_MANIFEST_DIR"), "/schemas/anything.json").into()),
+        registry: None,
+        subprotocols: None,
         directions: Directions::Both,
         messages: MessageTypes::Binary,
         action: Action::Alert,
@@ -135,10 +137,10 @@ fn rate_limit(random: &mut Random) -> Option<RateLimit> {
         random.pick(&[(Some(messages), None), (None, Some(bytes)), (Some(messages), Some(bytes))]);
     Some(RateLimit {
         name: "rate-limit-1".into(),
-        messages,
-        bytes,
+        rates: Rates { messages, bytes, inflated_bytes: None },
         directions: random.pick(&[Directions::Both, Directions::ToServer, Directions::ToClient]),
         action: random.pick(&[Action::Drop, Action::Close(CloseCode::POLICY_VIOLATION)]),
+        ..RateLimit::default()
     })
 }
 

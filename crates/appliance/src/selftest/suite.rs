@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use wsi_config::policy::{
-    Action, Compression, ContentFilter, Direction, Directions, Limits, MessageTypes, Mode, Policy, RateLimit,
-    Validation,
+    Action, Compression, ContentFilter, Direction, Directions, Limits, MessageTypes, Mode, Per, Policy,
+    RateLimit, Validation,
 };
 use wsi_inspect::Engine;
 
@@ -55,13 +55,14 @@ impl Suite {
     /// # Errors
     /// A rule that can't be compiled.
     pub fn of(policy: &Policy) -> Result<Self, String> {
+        let (policy, untried) = &one_by_one(policy);
         let mut suite = Self {
             offer: Offer::new(policy),
             engines: vec![compile(policy)?],
             bare: WHOLE,
             trials: Vec::new(),
             not_claimed: Vec::new(),
-            untried: Vec::new(),
+            untried: untried.clone(),
         };
         suite.add_faults(policy);
         let bare = bare(policy);
@@ -144,9 +145,11 @@ impl Suite {
         validation: &Validation,
         bare: &Policy,
     ) -> Result<(), String> {
-        let alone =
-            Policy { content_filters: Vec::new(), validations: vec![validation.clone()], ..bare.clone() };
+        // What is tried is the schema; the connections here agree on no subprotocol.
+        let everywhere = Validation { subprotocols: None, ..validation.clone() };
+        let alone = Policy { content_filters: Vec::new(), validations: vec![everywhere], ..bare.clone() };
         let place = self.place(&alone)?;
+        let engines: &[Place] = if validation.subprotocols.is_some() { &[place] } else { &[place, WHOLE] };
         let mut oracle = Oracle::new(self, place, &validation.name)?;
         let opcode = if validation.messages == MessageTypes::Binary { BINARY } else { TEXT };
         let claim = Claim { rule: validation.name.clone(), action: action(policy, validation.action) };
@@ -170,7 +173,7 @@ impl Suite {
             // One in every way, the others as they are.
             let whole = documents.never.iter().flat_map(|token| of(token).into_iter().take(1));
             let variants = refused.map(of).into_iter().flatten().chain(whole).collect();
-            self.add(variants, &[place, WHOLE]);
+            self.add(variants, engines);
         }
         Ok(())
     }
@@ -262,6 +265,19 @@ fn unfit(subject: Subject<'_>) -> Vec<String> {
         lines.push(format!("{rule}: within JSON, where it does not match or fit"));
     }
     lines
+}
+
+/// The policy without rules that ask what came before: an attack is tried alone. And what that leaves out.
+fn one_by_one(policy: &Policy) -> (Policy, Vec<String>) {
+    let untried = policy.violations.map(|_| "violations: not tried, each attack is alone".to_owned());
+    // Each attack is a connection of its own, all of one client.
+    let of_connection = |limit: &RateLimit| RateLimit { per: of_connection(limit.per), ..limit.clone() };
+    let rate_limits = policy.rate_limits.iter().map(of_connection).collect();
+    (Policy { violations: None, rate_limits, ..policy.clone() }, untried.into_iter().collect())
+}
+
+fn of_connection(per: Per) -> Per {
+    if matches!(per, Per::Client { .. }) { Per::Connection } else { per }
 }
 
 /// The policy without rules that stop messages whatever is in them, or that a sample would have to satisfy first.

@@ -60,7 +60,7 @@ fn read_origin(value: Value<'_>, findings: &mut Findings) -> Option<String> {
 }
 
 /// A token of HTTP (RFC 6455 section 4.1, RFC 9110 section 5.6.2).
-fn read_subprotocol(value: Value<'_>, findings: &mut Findings) -> Option<String> {
+pub(super) fn read_subprotocol(value: Value<'_>, findings: &mut Findings) -> Option<String> {
     let name = value.string(findings)?;
     if name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)) {
         return Some(name.to_owned());

@@ -1,10 +1,14 @@
 //! `agent`: a policy.
 
 mod content_filter;
+mod discriminator;
 mod handshake;
 mod limits;
 mod pattern;
 mod rate_limit;
+mod reading;
+mod registry;
+mod schema_file;
 mod transport;
 mod validation;
 
@@ -17,6 +21,7 @@ use wsi_policy::{Action, Directions, EventKind, EventSet, FailureMode, Mode, Pol
 
 pub use self::content_filter::KNOWN_RULE_SETS;
 
+use self::discriminator::Found;
 use crate::diagnostics::Findings;
 use crate::document::{self, Block, Choice};
 
@@ -37,6 +42,10 @@ fn read<'d>(node: &'d KdlNode, base: &Path, names: &mut HashSet<&'d str>, findin
     let failure_modes = [("open", Ok(FailureMode::Open)), ("closed", Ok(FailureMode::Closed))];
     let modes = [("enforce", Ok(Mode::Enforce)), ("detect", Ok(Mode::Detect))];
     let name = document::own_name(node, names, findings);
+    let discriminator = Found::of(block, findings);
+    let around =
+        validation::Surroundings { policy: &name, agent: block, discriminator: &discriminator, base };
+    let validations = validation::read_all(around, findings);
     Policy {
         transport: transport::read(block, findings),
         events: read_events(block, findings),
@@ -48,8 +57,9 @@ fn read<'d>(node: &'d KdlNode, base: &Path, names: &mut HashSet<&'d str>, findin
         mode: choose(block, "mode", &modes, findings).unwrap_or_default(),
         handshake: handshake::read(block, findings),
         limits: limits::read(block, findings),
-        validations: validation::read_all(&name, block, base, findings),
-        rate_limits: rate_limit::read_all(block, findings),
+        rate_limits: rate_limit::read_all(around, &validations, findings),
+        violations: rate_limit::read_violations(block, findings),
+        validations,
         content_filters: content_filter::read_all(&name, block, findings),
         name,
     }

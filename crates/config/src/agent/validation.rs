@@ -1,41 +1,47 @@
 //! `validation`: message schemas.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use kdl::KdlNode;
 use wsi_policy::CloseCode;
 use wsi_policy::{Action, Directions, MessageTypes, ProtobufType, SchemaType, UnknownFields, Validation};
 
-use super::{choose, read_action, read_directions};
+use super::discriminator::Found;
+use super::registry::{self, refuse_property};
+use super::schema_file::{JSON_SCHEMA, PROTOBUF, find_file};
+use super::{choose, handshake, read_action, read_directions};
 use crate::diagnostics::Findings;
-use crate::document::{Block, Value, property};
-use crate::file;
+use crate::document::{Block, property};
 
-pub(super) fn read_all(
-    policy: &str,
-    agent: Block<'_>,
-    base: &Path,
-    findings: &mut Findings,
-) -> Vec<Validation> {
-    let nodes = agent.nodes("validation").enumerate();
-    nodes
-        .filter_map(|(at, node)| {
-            let (block, name) = (Block::of(node), format!("validation-{}", at + 1));
-            if let Some(path) = block.value("schema-path") {
-                findings.rule(policy, name.clone(), path.span());
-            }
-            read(block, name, base, findings)
-        })
-        .collect()
+/// What is the same for all validations of a policy.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Surroundings<'a> {
+    pub policy: &'a str,
+    pub agent: Block<'a>,
+    pub discriminator: &'a Found,
+    /// Where relative paths are looked for.
+    pub base: &'a Path,
+}
+
+pub(super) fn read_all(around: Surroundings<'_>, findings: &mut Findings) -> Vec<Validation> {
+    let nodes = around.agent.nodes("validation").enumerate();
+    nodes.filter_map(|(at, node)| read(node, format!("validation-{}", at + 1), around, findings)).collect()
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Format {
+pub(super) enum Format {
     Json,
     MessagePack,
     Protobuf,
 }
 
-fn read(block: Block<'_>, name: String, base: &Path, findings: &mut Findings) -> Option<Validation> {
+fn read(
+    node: &KdlNode,
+    name: String,
+    around: Surroundings<'_>,
+    findings: &mut Findings,
+) -> Option<Validation> {
+    let block = Block::of(node);
     let formats = [
         ("json", Ok(Format::Json)),
         ("msgpack", Ok(Format::MessagePack)),
@@ -55,16 +61,63 @@ fn read(block: Block<'_>, name: String, base: &Path, findings: &mut Findings) ->
     };
     let messages = choose(block, "opcode", &opcodes, findings).unwrap_or(messages_default);
     let action = read_consequence(block, findings);
-    let holds = if format == Some(Format::Protobuf) { PROTOBUF } else { JSON_SCHEMA };
-    let schema_path = block.value("schema-path").and_then(|value| find_file(value, holds, base, findings));
-    let schema_type = match format? {
-        Format::Protobuf => SchemaType::Protobuf(read_protobuf(block, base, findings)?),
+    let subprotocols = read_subprotocols(block, around.agent, findings);
+    let format = format?;
+    require_path(node, format, findings);
+    let holds = if format == Format::Protobuf { PROTOBUF } else { JSON_SCHEMA };
+    let schema_path = block.value("schema-path").map(|value| {
+        findings.rule(around.policy, name.clone(), value.span());
+        find_file(value, holds, around.base, findings)
+    });
+    let registry = registry::read(block, format, &name, around, findings);
+    let schema_type = match format {
+        Format::Protobuf => SchemaType::Protobuf(read_protobuf(block, around.base, findings)?),
         format => {
             refuse_protobuf(block, findings);
             if format == Format::Json { SchemaType::Json } else { SchemaType::MessagePack }
         }
     };
-    Some(Validation { name, schema_type, schema_path: schema_path?, directions, messages, action })
+    // A file that is missing is reported.
+    let schema_path = match schema_path {
+        None => None,
+        Some(found) => Some(found?),
+    };
+    Some(Validation { name, schema_type, schema_path, registry, directions, messages, subprotocols, action })
+}
+
+/// Of Protobuf something must say how a message is read, to find out its type.
+fn require_path(node: &KdlNode, format: Format, findings: &mut Findings) {
+    let block = Block::of(node);
+    let has_types = block.node("schema").is_some();
+    if block.node("schema-path").is_none() && (format == Format::Protobuf || !has_types) {
+        let help = match (format, has_types) {
+            (Format::Protobuf, true) => {
+                "add schema-path \"order.proto\" message=\"trade.Envelope\": the type that has the discriminator"
+            }
+            (Format::Protobuf, false) => "add schema-path \"order.proto\" message=\"trade.Order\"",
+            _ => {
+                "add schema-path \"schemas/chat.json\", or a schema for each type: discriminator \"/type\", and schema \"order\" path=\"schemas/order.json\""
+            }
+        };
+        findings.mistake(node.name().span(), "`validation` needs `schema-path`", help);
+    }
+}
+
+fn read_subprotocols(block: Block<'_>, agent: Block<'_>, findings: &mut Findings) -> Option<Vec<String>> {
+    let offered = agent.block("handshake").and_then(|handshake| handshake.values("subprotocols"));
+    let offered: Option<Vec<_>> =
+        offered.map(|values| values.into_iter().filter_map(|each| each.text()).collect());
+    let mut names = Vec::new();
+    for value in block.values("subprotocol")? {
+        let Some(name) = handshake::read_subprotocol(value, findings) else { continue };
+        if offered.as_ref().is_some_and(|offered| !offered.contains(&name)) {
+            let text =
+                format!("no connection can agree on \"{name}\": `subprotocols` of `handshake` lacks it");
+            findings.warning(value.span(), text);
+        }
+        names.push(name);
+    }
+    Some(names)
 }
 
 fn read_protobuf(block: Block<'_>, base: &Path, findings: &mut Findings) -> Option<ProtobufType> {
@@ -98,15 +151,10 @@ fn refuse_protobuf(block: Block<'_>, findings: &mut Findings) {
     let nodes = [("unknown-fields", block.value("unknown-fields"))];
     for (name, value) in properties.into_iter().chain(nodes) {
         if let Some(value) = value {
-            let message = format!("`{name}` belongs to schema-type \"protobuf\"");
-            findings.mistake(value.span(), message, "remove it, or correct `schema-type`");
+            refuse_property(name, value, findings);
         }
     }
 }
-
-/// What a file should hold, for help.
-const JSON_SCHEMA: &str = "a JSON Schema";
-const PROTOBUF: &str = "Protobuf messages: a .proto file, or a descriptor set";
 
 /// `action`, unless `reject-invalid` is false.
 fn read_consequence(block: Block<'_>, findings: &mut Findings) -> Action {
@@ -118,8 +166,4 @@ fn read_consequence(block: Block<'_>, findings: &mut Findings) -> Action {
         findings.warning(ignored.span(), "`action` has no effect beside reject-invalid false");
     }
     Action::Alert
-}
-
-fn find_file(value: Value<'_>, holds: &str, base: &Path, findings: &mut Findings) -> Option<PathBuf> {
-    file::find(value, "schema file", holds, base, findings)
 }

@@ -55,10 +55,12 @@ static AGENT: &[Form] = &[
     leaf("timeout-ms", "timeout-ms 50"),
     leaf("failure-mode", "failure-mode \"closed\""),
     leaf("mode", "mode \"enforce\""),
+    DISCRIMINATOR,
     block("handshake", "handshake { ... }", HANDSHAKE),
     block("limits", "limits { ... }", LIMITS),
     block("validation", "validation { ... }", VALIDATION).repeated(),
     block("rate-limit", "rate-limit { ... }", RATE_LIMIT).repeated(),
+    block("violations", "violations { max 5; within-s 60 }", VIOLATIONS),
     block("content-filter", "content-filter { ... }", CONTENT_FILTER).repeated(),
 ];
 
@@ -91,15 +93,33 @@ static LIMITS: &[Form] = &[
     leaf("max-normalize-depth", "max-normalize-depth 4"),
 ];
 
+/// What names a message's type.
+const DISCRIMINATOR: Form = Form {
+    arguments: Arguments::AtMostOne,
+    properties: &[optional("oneof")],
+    ..leaf("discriminator", "discriminator \"/type\"")
+};
+
+/// How a rule that asks for fields reads messages.
+const FORMAT: Form = leaf("format", "format \"json\"");
+const OPCODE: Form = leaf("opcode", "opcode \"text\"");
+
 static VALIDATION: &[Form] = &[
     leaf("schema-type", "schema-type \"json\"").required(),
     Form {
         properties: &[optional("message"), optional("constraints")],
         ..leaf("schema-path", "schema-path \"schemas/chat.json\"")
+    },
+    DISCRIMINATOR,
+    Form {
+        properties: &[optional("path"), optional("message"), optional("constraints")],
+        ..leaf("schema", "schema \"order\" path=\"schemas/order.json\"")
     }
-    .required(),
+    .repeated(),
+    leaf("unknown-types", "unknown-types \"reject\""),
     leaf("direction", "direction \"both\""),
-    leaf("opcode", "opcode \"text\""),
+    OPCODE,
+    leaf("subprotocol", "subprotocol \"chat.v1\"").several(),
     leaf("unknown-fields", "unknown-fields \"reject\""),
     leaf("reject-invalid", "reject-invalid true"),
     leaf("action", "action \"close\""),
@@ -110,9 +130,36 @@ static RATE_LIMIT: &[Form] = &[
     leaf("burst", "burst 200"),
     leaf("bytes-per-second", "bytes-per-second \"1MiB\""),
     leaf("burst-bytes", "burst-bytes \"1MiB\""),
+    leaf("inflated-bytes-per-second", "inflated-bytes-per-second \"1MiB\""),
+    leaf("burst-inflated-bytes", "burst-inflated-bytes \"1MiB\""),
     leaf("per", "per \"connection\""),
+    leaf("max-clients", "max-clients 65536"),
+    leaf("max-types", "max-types 64"),
+    Form { properties: &[optional("bytes")], ..leaf("cost", "cost \"size\" bytes=1024") },
+    FORMAT,
+    OPCODE,
+    DISCRIMINATOR,
+    Form {
+        properties: &[
+            optional("messages-per-second"),
+            optional("burst"),
+            optional("bytes-per-second"),
+            optional("burst-bytes"),
+            optional("inflated-bytes-per-second"),
+            optional("burst-inflated-bytes"),
+            optional("cost"),
+        ],
+        ..leaf("type", "type \"order\" messages-per-second=10 burst=20")
+    }
+    .repeated(),
     leaf("direction", "direction \"to-server\""),
     leaf("action", "action \"close\""),
+];
+
+static VIOLATIONS: &[Form] = &[
+    leaf("max", "max 5").required(),
+    leaf("within-s", "within-s 60").required(),
+    leaf("direction", "direction \"both\""),
 ];
 
 static CONTENT_FILTER: &[Form] = &[

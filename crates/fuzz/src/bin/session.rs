@@ -8,7 +8,7 @@ use libfuzzer_sys::fuzz_target;
 use wsi_inspect::{Context, Engine, Event, EventSink, Legs, Session, Transmit, Worker};
 use wsi_policy::{
     Action, Compression, ContentFilter, Direction, Directions, HandshakeRules, Limits, Mode, Pattern, Policy,
-    Rate, RateLimit,
+    Rate, RateLimit, Rates,
 };
 use wsi_ws::{
     Assembled, Assembler, CloseCode, ClosePayload, Decoder, Opcode, Role, WireLimits,
@@ -61,10 +61,9 @@ fn policy(action: Action, mode: Mode) -> Policy {
         limits: Limits { message_size_max: MESSAGE_SIZE_MAX, fragments_max: 6, ..Limits::default() },
         rate_limits: vec![RateLimit {
             name: "rate-limit-1".into(),
-            messages: Some(Rate { per_second: 1, burst: 9 }),
-            bytes: None,
-            directions: Directions::ToServer,
+            rates: Rates { messages: Some(Rate { per_second: 1, burst: 9 }), ..Rates::default() },
             action,
+            ..RateLimit::default()
         }],
         content_filters: vec![ContentFilter {
             name: "content-filter-1".into(),

@@ -1,100 +1,103 @@
 //! The schemas of a policy, compiled.
 
-use std::{path::Path, sync::Arc};
+use std::{collections::HashMap, path::Path, sync::Arc};
 
-use wsi_policy::{Action, MessageTypes, Policy, ProtobufType, SchemaType, UnknownFields, Validation};
-use wsi_schema::{
-    json,
-    protobuf::{MessageType, Unknown},
-    tree,
-};
+use wsi_policy::{Action, MessageFormat, MessageTypes, Policy, SchemaType, UnknownTypes, Validation};
+use wsi_schema::{json, tree};
 
+use super::format::{Format, Place, Readings};
 use crate::rules::RuleId;
 
-/// A schema, where it holds.
-#[derive(Debug)]
+/// Schemas, where they hold.
+#[derive(Clone, Debug)]
 pub(crate) struct SchemaPlan {
-    pub schema: Schema,
+    pub schemas: Schemas,
     pub messages: MessageTypes,
     pub rule: RuleId,
     pub action: Action,
 }
 
-/// Shared by the directions.
+/// What one validation asks of messages; shared by the directions and by all connections.
+#[derive(Clone, Debug)]
+pub(crate) struct Schemas {
+    pub format: Format,
+    /// For all messages. `None`: that they can be read.
+    pub schema: Option<Schema>,
+    pub registry: Option<Arc<Registry>>,
+}
+
 #[derive(Clone, Debug)]
 pub(crate) enum Schema {
     Json(Arc<json::Schema>),
-    MessagePack(Arc<tree::Schema>),
-    Protobuf { reading: Arc<Reading>, constraints: Option<Arc<tree::Schema>> },
+    Tree(Arc<tree::Schema>),
 }
 
-/// How a Protobuf message is read. Schemas that read it alike share one, so that it is read once.
+/// Schemas by the type of a message.
 #[derive(Debug)]
-pub(crate) struct Reading {
-    pub kind: MessageType,
-    pub unknown: Unknown,
-    /// Whether some schema has constraints; otherwise a message is checked and not decoded.
-    pub is_shown: bool,
+pub(crate) struct Registry {
+    pub place: Place,
+    /// As it was configured, for records.
+    pub place_name: String,
+    pub types: HashMap<Box<str>, TypeSchema>,
+    pub unknown_types: UnknownTypes,
 }
+
+#[derive(Debug)]
+pub(crate) struct TypeSchema {
+    /// Protobuf: what such a message is, where the validation's type only finds that out.
+    pub format: Option<Format>,
+    pub schema: Option<Schema>,
+}
+
+/// Where a schema that can't be used is configured, and what is wrong with it.
+type Fault = (String, json::SchemaError);
 
 /// Compiles the schemas of `policy`, in the order of its validations.
 ///
 /// # Errors
-/// The first that can't be, with its validation.
-pub(crate) fn compile(policy: &Policy) -> Result<Vec<Schema>, (&Validation, json::SchemaError)> {
-    let mut readings: Vec<(&Validation, Arc<Reading>)> = Vec::new();
-    let compile_one =
-        |validation| compile_one(policy, validation, &mut readings).map_err(|source| (validation, source));
-    policy.validations.iter().map(compile_one).collect()
+/// The first that can't be, with the name of its place.
+pub(crate) fn compile(policy: &Policy, readings: &mut Readings) -> Result<Vec<Schemas>, Fault> {
+    policy.validations.iter().map(|validation| compile_one(validation, readings)).collect()
 }
 
-fn compile_one<'p>(
-    policy: &'p Policy,
-    validation: &'p Validation,
-    readings: &mut Vec<(&'p Validation, Arc<Reading>)>,
-) -> Result<Schema, json::SchemaError> {
-    let path = &validation.schema_path;
-    match &validation.schema_type {
-        SchemaType::Json => json::Schema::load(path).map(Arc::new).map(Schema::Json),
-        SchemaType::MessagePack => tree::Schema::load(path).map(Arc::new).map(Schema::MessagePack),
-        SchemaType::Protobuf(kind) => {
-            let known = readings.iter().find(|(earlier, _)| reads_alike(earlier, validation));
-            let reading = match known {
-                Some((_, reading)) => Arc::clone(reading),
-                None => {
-                    let alike = policy.validations.iter().filter(|each| reads_alike(each, validation));
-                    let reading = Arc::new(read(path, kind, alike)?);
-                    readings.push((validation, Arc::clone(&reading)));
-                    reading
-                }
-            };
-            let constraints = kind.constraints.as_deref().map(tree::Schema::load).transpose()?.map(Arc::new);
-            Ok(Schema::Protobuf { reading, constraints })
-        }
-    }
-}
-
-fn read<'p>(
-    path: &Path,
-    kind: &ProtobufType,
-    mut alike: impl Iterator<Item = &'p Validation>,
-) -> Result<Reading, json::SchemaError> {
-    let unknown = match kind.unknown_fields {
-        UnknownFields::Reject => Unknown::Reject,
-        UnknownFields::Allow => Unknown::Allow,
+fn compile_one(validation: &Validation, readings: &mut Readings) -> Result<Schemas, Fault> {
+    let own = |source| (validation.name.clone(), source);
+    // Of Protobuf there is one: the configuration asks for it.
+    let format = validation.format().unwrap_or(MessageFormat::Json);
+    let format = readings.format(&format).map_err(own)?;
+    let path = match &validation.schema_type {
+        SchemaType::Json | SchemaType::MessagePack => validation.schema_path.as_deref(),
+        SchemaType::Protobuf(kind) => kind.constraints.as_deref(),
     };
-    let is_shown = alike
-        .any(|each| matches!(&each.schema_type, SchemaType::Protobuf(kind) if kind.constraints.is_some()));
-    Ok(Reading { kind: MessageType::load(path, &kind.message)?, unknown, is_shown })
+    let schema = path.map(|path| load(path, &format)).transpose().map_err(own)?;
+    let registry = registry(validation, &format, readings)?.map(Arc::new);
+    Ok(Schemas { format, schema, registry })
 }
 
-fn reads_alike(left: &Validation, right: &Validation) -> bool {
-    match (&left.schema_type, &right.schema_type) {
-        (SchemaType::Protobuf(a), SchemaType::Protobuf(b)) => {
-            left.schema_path == right.schema_path
-                && a.message == b.message
-                && a.unknown_fields == b.unknown_fields
-        }
-        _ => false,
+fn registry(
+    validation: &Validation,
+    format: &Format,
+    readings: &mut Readings,
+) -> Result<Option<Registry>, Fault> {
+    let Some(registry) = &validation.registry else { return Ok(None) };
+    let place = Place::of(&registry.discriminator, format)
+        .map_err(|source| json::SchemaError { file: validation.schema_path.clone(), ..source })
+        .map_err(|source| (format!("{}/discriminator", validation.name), source))?;
+    let mut types = HashMap::new();
+    for each in &registry.types {
+        let own = |source| (format!("{}/{}", validation.name, each.name), source);
+        let own_format = validation.format_of(each);
+        let own_format = own_format.map(|format| readings.format(&format)).transpose().map_err(own)?;
+        let schema = each.schema_path.as_deref().map(|path| load(path, format)).transpose().map_err(own)?;
+        types.insert(each.name.as_str().into(), TypeSchema { format: own_format, schema });
+    }
+    let place_name = registry.discriminator.name().to_owned();
+    Ok(Some(Registry { place, place_name, types, unknown_types: registry.unknown_types }))
+}
+
+fn load(path: &Path, format: &Format) -> Result<Schema, json::SchemaError> {
+    match format {
+        Format::Json => json::Schema::load(path).map(Arc::new).map(Schema::Json),
+        Format::MessagePack | Format::Protobuf(_) => tree::Schema::load(path).map(Arc::new).map(Schema::Tree),
     }
 }

@@ -1,6 +1,6 @@
 //! An open connection of which a proxy tells the frames.
 
-use std::sync::Arc;
+use std::{net::IpAddr, num::NonZeroU64, sync::Arc};
 
 use wsi_policy::{Action, Direction, EventKind, Mode};
 use wsi_ratelimit::Bucket;
@@ -13,6 +13,7 @@ use super::Anomaly;
 use crate::{
     engine::Engine,
     event::{Event, EventSink, Initiator, Outcome, Totals, VerdictEvent},
+    ledger::Ledger,
     pipeline::{self, Permit, Subject, Verdict},
     rules::{Breach, RuleId},
     session::Context,
@@ -53,7 +54,12 @@ pub enum FrameVerdict {
 #[derive(Debug)]
 pub struct FrameSession {
     engine: Arc<Engine>,
+    /// What the endpoints agreed on.
+    subprotocol: Option<Box<str>>,
     halves: [FrameHalf; 2],
+    ledger: Option<Box<Ledger>>,
+    /// As [`Engine::client_key`] has it.
+    client: NonZeroU64,
     totals: Totals,
     ending: Option<Ending>,
     /// Who sent the first close frame, and its code.
@@ -106,7 +112,19 @@ enum EndState {
 impl FrameSession {
     pub fn new(engine: Arc<Engine>, now_ns: u64) -> Self {
         let halves = Direction::BOTH.map(|direction| FrameHalf::new(&engine, direction, now_ns));
-        Self { engine, halves, totals: Totals::default(), ending: None, closed_by: None, has_told_end: false }
+        let client = engine.client_key(None);
+        let ledger = Ledger::new(&engine, client, now_ns);
+        Self {
+            engine,
+            subprotocol: None,
+            halves,
+            ledger,
+            client,
+            totals: Totals::default(),
+            ending: None,
+            closed_by: None,
+            has_told_end: false,
+        }
     }
 
     /// A connection whose beginning was not seen, under a policy that lets pass what can't be inspected: the rest of a message
@@ -121,9 +139,18 @@ impl FrameSession {
         &self.engine
     }
 
-    /// Bytes held of messages that are not complete.
+    /// Bytes held of messages that are not complete, and of what rules have come to remember.
     pub fn buffered_size(&self) -> usize {
-        self.halves.iter().map(|half| half.assembler.buffered_size()).sum()
+        let ledger = self.ledger.as_ref().map_or(0, |ledger| ledger.memory_size());
+        self.halves.iter().map(|half| half.assembler.buffered_size()).sum::<usize>() + ledger as usize
+    }
+
+    /// Whose connection it is, for limits that all connections of a client share. To be called before any frame.
+    pub fn belong_to(&mut self, client: IpAddr) {
+        self.client = self.engine.client_key(Some(client));
+        if let Some(ledger) = &mut self.ledger {
+            ledger.client = self.client;
+        }
     }
 
     /// Both endpoints have sent a close frame.
@@ -131,9 +158,16 @@ impl FrameSession {
         self.halves.iter().all(|half| half.is_closed)
     }
 
+    /// The endpoints have agreed on a subprotocol, under which other rules may hold.
+    pub fn agree(&mut self, subprotocol: &str) {
+        self.engine = Arc::clone(self.engine.speaking(Some(subprotocol)));
+        self.subprotocol = Some(subprotocol.into());
+    }
+
     /// Goes on under `engine`, which takes the place of the present one, as soon as no message is open. Buckets keep what they
     /// hold unless their rates are others.
     pub fn adopt(&mut self, engine: &Arc<Engine>, now_ns: u64) {
+        let engine = engine.speaking(self.subprotocol.as_deref());
         let is_between =
             self.halves.iter().all(|half| half.rest == Rest::Inspected && !half.assembler.is_open());
         if Arc::ptr_eq(&self.engine, engine) || !is_between {
@@ -148,6 +182,7 @@ impl FrameSession {
                 half.control = Bucket::full(&engine.control_rate, now_ns);
             }
         }
+        self.ledger = Ledger::adopted(self.ledger.take(), engine, self.client, now_ns);
         self.engine = Arc::clone(engine);
     }
 
@@ -294,7 +329,13 @@ impl FrameSession {
         }
         half.scanned = payload.len();
         let subject = Subject::new(direction, opcode, payload);
-        match pipeline::inspect_begun(&self.engine, subject, fragments, context.worker, context.sink) {
+        let rated = &mut Rated {
+            buckets: &mut half.buckets,
+            ledger: self.ledger.as_deref_mut(),
+            now_ns: context.now_ns,
+        };
+        let (worker, sink) = (&mut *context.worker, &mut *context.sink);
+        match pipeline::inspect_begun(&self.engine, subject, fragments, rated, worker, sink) {
             None => FrameVerdict::Allow,
             Some(Verdict::Drop) => {
                 half.assembler = Assembler::default();
@@ -313,8 +354,11 @@ impl FrameSession {
         context: &mut Context<'_, S>,
     ) -> Verdict {
         let Subject { direction, opcode, payload, .. } = subject;
-        let rated =
-            &mut Rated { buckets: &mut self.halves[direction.index()].buckets, now_ns: context.now_ns };
+        let rated = &mut Rated {
+            buckets: &mut self.halves[direction.index()].buckets,
+            ledger: self.ledger.as_deref_mut(),
+            now_ns: context.now_ns,
+        };
         let (engine, worker) = (&*self.engine, &mut *context.worker);
         let verdict = if fragments > 1 {
             let sink = &mut TooLateToDrop(context.sink);
@@ -353,7 +397,12 @@ impl FrameSession {
         }
         let content = if opcode == Opcode::Close { payload.get(2..).unwrap_or_default() } else { payload };
         let subject = Subject::new(direction, opcode, content);
-        let verdict = pipeline::inspect_control(&self.engine, subject, context.worker, context.sink);
+        let rated = &mut Rated {
+            buckets: &mut self.halves[direction.index()].buckets,
+            ledger: self.ledger.as_deref_mut(),
+            now_ns: context.now_ns,
+        };
+        let verdict = pipeline::inspect_control(&self.engine, subject, rated, context.worker, context.sink);
         if matches!(verdict, Verdict::Allow(_)) {
             self.tell_control(direction, opcode, payload, context);
         }
@@ -480,6 +529,7 @@ impl FrameSession {
     ) {
         self.ending = Some(Ending { code, reason, since_ns: context.now_ns, state });
         self.halves.iter_mut().for_each(|half| half.assembler = Assembler::default());
+        self.ledger = None;
         self.end(context.sink);
     }
 

@@ -15,10 +15,11 @@ use crate::{
     condition::Condition,
     engine::{Engine, Plan},
     event::{Event, EventSink, Outcome, VerdictEvent},
+    ledger::{self, Tally},
     rules::RuleId,
     stage::{
         self,
-        rate::{Cost, Rated},
+        rate::{Cost, Rated, Rating},
         schema::Decoded,
     },
     worker::Worker,
@@ -35,16 +36,30 @@ pub(crate) struct Subject<'a> {
     pub payload: &'a [u8],
     /// Bytes of the message so far: more than `payload` has, where it comes in parts.
     pub size: usize,
+    /// The payload is what it inflated to.
+    pub was_compressed: bool,
 }
 
 impl<'a> Subject<'a> {
     pub fn new(direction: Direction, opcode: Opcode, payload: &'a [u8]) -> Self {
-        Self { direction, opcode, payload, size: payload.len() }
+        Self { direction, opcode, payload, size: payload.len(), was_compressed: false }
     }
 }
 
 /// Inspects a reassembled, unmasked message to its end, and tells every verdict other than allow.
 pub(crate) fn inspect_message(
+    engine: &Engine,
+    subject: Subject<'_>,
+    rated: &mut Rated<'_>,
+    worker: &mut Worker,
+    sink: &mut dyn EventSink,
+) -> Verdict {
+    watched(engine, subject, rated, worker, sink, |rated, worker, sink| {
+        inspect_stages(engine, subject, rated, worker, sink)
+    })
+}
+
+fn inspect_stages(
     engine: &Engine,
     subject: Subject<'_>,
     rated: &mut Rated<'_>,
@@ -61,6 +76,18 @@ pub(crate) fn inspect_message(
 
 /// Inspects what a ping, a pong or a close reason carries: content rules only.
 pub(crate) fn inspect_control(
+    engine: &Engine,
+    subject: Subject<'_>,
+    rated: &mut Rated<'_>,
+    worker: &mut Worker,
+    sink: &mut dyn EventSink,
+) -> Verdict {
+    watched(engine, subject, rated, worker, sink, |_, worker, sink| {
+        inspect_content(engine, subject, worker, sink)
+    })
+}
+
+fn inspect_content(
     engine: &Engine,
     subject: Subject<'_>,
     worker: &mut Worker,
@@ -87,6 +114,7 @@ pub(crate) fn inspect_begun(
     engine: &Engine,
     subject: Subject<'_>,
     fragments: u32,
+    rated: &mut Rated<'_>,
     worker: &mut Worker,
     sink: &mut dyn EventSink,
 ) -> Option<Verdict> {
@@ -96,7 +124,9 @@ pub(crate) fn inspect_begun(
             if fragments > 1 && finding.action == Action::Drop {
                 finding.action = Action::Close(CloseCode::POLICY_VIOLATION);
             }
-            Some(judge(engine, subject, &finding, worker, sink))
+            Some(watched(engine, subject, rated, worker, sink, |_, worker, sink| {
+                judge(engine, subject, &finding, worker, sink)
+            }))
         }
         // Alerts, and what could not be inspected, are told when the message is complete.
         Ok(_) | Err(Stop::CouldNotInspect(_)) => None,
@@ -132,7 +162,9 @@ fn run_stages(
     go_on(check_size(plan, payload.len() as u64), worker)?;
     let text = check_utf8(opcode, payload)?;
     let mut decoded = stage::schema::decode(engine, plan, opcode, payload, text, worker);
-    go_on(stage::rate::take(plan, rated, Cost::message(payload.len())), worker)?;
+    let cost = Cost::new(1, payload.len(), subject.was_compressed);
+    let rating = Rating { engine, direction, cost, decoded: decoded.as_ref() };
+    go_on(stage::rate::take(plan, rated, rating), worker)?;
     if let Some(scan) = &plan.scan {
         let texts = decoded.as_ref().map_or(&[][..], Decoded::texts);
         let found = stage::scan::scan(scan, payload, texts, worker);
@@ -147,11 +179,32 @@ fn run_stages(
     if let Some(decoded) = &decoded {
         go_on(stage::schema::check(plan, opcode, decoded), worker)?;
         // Its texts were not matched each apart: what stands before one may have hidden it.
-        if plan.scan.is_some() && decoded.is_incomplete() {
+        if plan.scan.is_some() && decoded.is_incomplete(plan, opcode) {
             return Err(Stop::CouldNotInspect(Condition::Undecodable));
         }
     }
     Ok(alert)
+}
+
+/// Holds what becomes of a message against the violation budget, if there is one.
+#[inline]
+pub(super) fn watched(
+    engine: &Engine,
+    subject: Subject<'_>,
+    rated: &mut Rated<'_>,
+    worker: &mut Worker,
+    sink: &mut dyn EventSink,
+    inspect: impl FnOnce(&mut Rated<'_>, &mut Worker, &mut dyn EventSink) -> Verdict,
+) -> Verdict {
+    let Some(plan) = &engine.violations else { return inspect(rated, worker, sink) };
+    let mut tally = Tally { sink, is_violation: false };
+    let verdict = inspect(rated, worker, &mut tally);
+    let is_violation = tally.is_violation && !matches!(verdict, Verdict::Close(_));
+    let ledger = rated.ledger.as_deref_mut().filter(|_| is_violation);
+    match ledger.and_then(|ledger| ledger::settle(plan, ledger, subject.direction, rated.now_ns)) {
+        Some(finding) => judge(engine, subject, &finding, worker, sink),
+        None => verdict,
+    }
 }
 
 /// Only detect mode holds messages that are larger than the rule; otherwise the header was refused before.

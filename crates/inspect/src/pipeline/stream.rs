@@ -1,13 +1,13 @@
 //! Messages that are too large to be held: inspected as they come, and let go but for the last bytes.
 
-use super::{Finding, Permit, Stop, Subject, Verdict, check_size, fail, judge};
+use super::{Finding, Permit, Stop, Subject, Verdict, check_size, fail, judge, watched};
 use crate::{
     condition::Condition,
     engine::{Engine, Plan},
     event::EventSink,
     stage::{
         self,
-        rate::{Cost, Rated},
+        rate::{Cost, Rated, Rating},
         scan::StreamScan,
     },
     worker::Worker,
@@ -51,12 +51,31 @@ impl Stream {
 
     /// Inspects the next bytes, or the last.
     pub fn inspect(&mut self, subject: Subject<'_>, is_last: bool, around: &mut Surroundings<'_>) -> Verdict {
+        let Surroundings { engine, rated, worker, sink } = around;
+        watched(engine, subject, rated, worker, &mut **sink, |rated, worker, sink| {
+            let rated = Rated {
+                buckets: &mut *rated.buckets,
+                ledger: rated.ledger.as_deref_mut(),
+                now_ns: rated.now_ns,
+            };
+            self.inspect_part(subject, is_last, &mut Surroundings { engine, rated, worker, sink })
+        })
+    }
+
+    fn inspect_part(
+        &mut self,
+        subject: Subject<'_>,
+        is_last: bool,
+        around: &mut Surroundings<'_>,
+    ) -> Verdict {
         let plan = around.engine.plan(subject.direction);
-        let cost = Cost { messages: u64::from(self.size == 0), bytes: subject.payload.len() as u64 };
+        let cost = Cost::new(u64::from(self.size == 0), subject.payload.len(), subject.was_compressed);
         self.size += subject.payload.len();
         let subject = Subject { size: self.size, ..subject };
         if !self.is_over_rate {
-            let rate = stage::rate::take(plan, &mut around.rated, cost);
+            let (engine, direction) = (around.engine, subject.direction);
+            let rating = Rating { engine, direction, cost, decoded: None };
+            let rate = stage::rate::take(plan, &mut around.rated, rating);
             self.is_over_rate = rate.is_err();
             if let Some(verdict) = self.settle(subject, rate, around) {
                 return verdict;

@@ -15,7 +15,7 @@ use crate::{
 
 impl Session {
     /// The memory that is held for messages on their way, in bytes: what is reserved for those that are being put together, the
-    /// state of patterns over those that leave in parts, windows of compression, and a frame that is ready.
+    /// state of patterns over those that leave in parts, windows of compression, a frame that is ready, and what rules remember.
     pub fn memory_size(&self) -> u64 {
         let of_half = |half: &Half| {
             let stream =
@@ -24,7 +24,8 @@ impl Session {
             let ready = half.ready.as_ref().map_or(0, |frame| frame.memory_size());
             half.assembler.memory_size() + stream + recompressor + ready
         };
-        self.halves.iter().map(of_half).sum()
+        let ledger = self.ledger.as_ref().map_or(0, |ledger| ledger.memory_size());
+        self.halves.iter().map(of_half).sum::<u64>() + ledger
     }
 
     /// Messages and bytes that were inspected since the beginning.

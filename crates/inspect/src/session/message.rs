@@ -98,6 +98,7 @@ impl Session {
             return self.end_stream(direction, *stream, message, context);
         }
         let subject = Subject::new(direction, message.opcode, message.payload());
+        let subject = Subject { was_compressed, ..subject };
         match self.inspect_message(subject, message.fragments, context) {
             Verdict::Allow(permit) => {
                 let buffer = self.recompress(direction, message.payload(), was_compressed, context);
@@ -144,7 +145,7 @@ impl Session {
         context: &mut Context<'_, S>,
     ) -> Verdict {
         let Half { engine, buckets, .. } = &mut self.halves[subject.direction.index()];
-        let mut rated = Rated { buckets, now_ns: context.now_ns };
+        let mut rated = Rated { buckets, ledger: self.ledger.as_deref_mut(), now_ns: context.now_ns };
         let verdict = pipeline::inspect_message(engine, subject, &mut rated, context.worker, context.sink);
         self.record_message(subject, fragments, &verdict, context);
         verdict
@@ -197,12 +198,9 @@ impl Session {
             _ => payload,
         };
         let subject = Subject::new(direction, opcode, content);
-        let verdict = pipeline::inspect_control(
-            &self.halves[direction.index()].engine,
-            subject,
-            context.worker,
-            context.sink,
-        );
+        let Half { engine, buckets, .. } = &mut self.halves[direction.index()];
+        let mut rated = Rated { buckets, ledger: self.ledger.as_deref_mut(), now_ns: context.now_ns };
+        let verdict = pipeline::inspect_control(engine, subject, &mut rated, context.worker, context.sink);
         match (verdict, opcode) {
             // A close can't be withheld without leaving the other side hanging: its reason condemns the connection.
             (Verdict::Drop, Opcode::Close) => Verdict::Close(CloseCode::POLICY_VIOLATION),

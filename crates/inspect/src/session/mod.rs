@@ -6,7 +6,7 @@ mod message;
 mod roles;
 mod stream;
 
-use std::sync::Arc;
+use std::{net::IpAddr, num::NonZeroU64, sync::Arc};
 
 use wsi_policy::{Direction, EventKind};
 use wsi_ws::{CloseCode, RSV1, Role, deflate::Agreement};
@@ -19,6 +19,7 @@ use crate::{
     engine::Engine,
     event::{Event, EventSink, Initiator, Totals},
     half::Half,
+    ledger::Ledger,
     rules::Breach,
     transmit::{Run, Transmit},
     worker::Worker,
@@ -45,7 +46,13 @@ pub(crate) const INFLATE_BITE_SIZE: usize = 2 << 10;
 #[derive(Debug)]
 pub struct Session {
     engine: Arc<Engine>,
+    /// What the endpoints agreed on.
+    subprotocol: Option<Box<str>>,
     halves: [Half; 2],
+    /// `None`: no rule remembers anything.
+    ledger: Option<Box<Ledger>>,
+    /// As [`Engine::client_key`] has it.
+    client: NonZeroU64,
     active_ns: u64,
     /// When a compressed message came or left last, while there is memory to give back.
     deflated_ns: Option<u64>,
@@ -101,9 +108,14 @@ impl Session {
             };
             Half::new(direction, from, to, &engine, now_ns)
         });
+        let client = engine.client_key(None);
+        let ledger = Ledger::new(&engine, client, now_ns);
         Self {
             engine,
+            subprotocol: None,
             halves,
+            ledger,
+            client,
             active_ns: now_ns,
             deflated_ns: None,
             totals: Totals::default(),
@@ -116,11 +128,28 @@ impl Session {
         &self.engine
     }
 
+    /// Whose connection it is, for limits that all connections of a client share. To be called before any input.
+    pub fn belong_to(&mut self, client: IpAddr) {
+        self.client = self.engine.client_key(Some(client));
+        if let Some(ledger) = &mut self.ledger {
+            ledger.client = self.client;
+        }
+    }
+
+    /// The endpoints have agreed on a subprotocol, under which other rules may hold. To be called before any input.
+    pub(crate) fn agree(&mut self, subprotocol: &str, now_ns: u64) {
+        self.subprotocol = Some(subprotocol.into());
+        let engine = Arc::clone(&self.engine);
+        self.adopt(&engine, now_ns);
+    }
+
     /// Goes on under `engine`, which takes the place of the present one ([`Engine::compile_over`]): in each direction as soon as no
     /// message is open there. Buckets keep what they hold unless their rates are others. What was agreed on about
     /// compression stays.
     pub fn adopt(&mut self, engine: &Arc<Engine>, now_ns: u64) {
+        let engine = engine.speaking(self.subprotocol.as_deref());
         self.engine = Arc::clone(engine);
+        self.ledger = Ledger::adopted(self.ledger.take(), engine, self.client, now_ns);
         self.halves.iter_mut().for_each(|half| half.adopt(engine, now_ns));
     }
 

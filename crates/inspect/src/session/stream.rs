@@ -33,10 +33,16 @@ impl Session {
             return Judged::Nothing;
         }
         let state = half.stream.get_or_insert_default();
+        let was_compressed = half.assembler.is_inflating();
         let subject = Subject::new(direction, opcode, &held[state.inspected..]);
+        let subject = Subject { was_compressed, ..subject };
         let mut around = Surroundings {
             engine: &half.engine,
-            rated: Rated { buckets: &mut half.buckets, now_ns: context.now_ns },
+            rated: Rated {
+                buckets: &mut half.buckets,
+                ledger: self.ledger.as_deref_mut(),
+                now_ns: context.now_ns,
+            },
             worker: context.worker,
             sink: context.sink,
         };
@@ -68,9 +74,14 @@ impl Session {
     ) -> Judged {
         let half = &mut self.halves[direction.index()];
         let subject = Subject::new(direction, message.opcode, &message.payload()[state.inspected..]);
+        let subject = Subject { was_compressed: message.was_compressed, ..subject };
         let mut around = Surroundings {
             engine: &half.engine,
-            rated: Rated { buckets: &mut half.buckets, now_ns: context.now_ns },
+            rated: Rated {
+                buckets: &mut half.buckets,
+                ledger: self.ledger.as_deref_mut(),
+                now_ns: context.now_ns,
+            },
             worker: context.worker,
             sink: context.sink,
         };

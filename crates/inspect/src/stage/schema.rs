@@ -1,11 +1,13 @@
 //! Schema: the message decoded, once for each format, under every schema that looks at it.
 
-use wsi_policy::Action;
-use wsi_schema::{json, msgpack, protobuf, tree::Tree};
+use std::borrow::Cow;
+
+use wsi_policy::{Action, UnknownTypes};
+use wsi_schema::{Field, Pointer, json, msgpack, protobuf, tree::Tree};
 use wsi_ws::Opcode;
 
 use crate::{
-    engine::{Engine, Plan, Reading, Schema, SchemaPlan},
+    engine::{Engine, Format, Place, Plan, Reading, Registry, Schema, SchemaPlan, Schemas, TypeSchema},
     pipeline::{Finding, Stop},
     worker::Worker,
 };
@@ -30,6 +32,15 @@ enum JsonFault {
     Json(json::Fault),
 }
 
+/// A message, and what says how it is read.
+#[derive(Clone, Copy)]
+struct Source<'a> {
+    engine: &'a Engine,
+    plan: &'a Plan,
+    payload: &'a [u8],
+    text: Option<&'a str>,
+}
+
 /// Decodes the message, if any schema looks at it.
 #[inline]
 pub(crate) fn decode<'a>(
@@ -37,53 +48,65 @@ pub(crate) fn decode<'a>(
     plan: &'a Plan,
     opcode: Opcode,
     payload: &'a [u8],
-    text: Option<&str>,
+    text: Option<&'a str>,
     worker: &mut Worker,
 ) -> Option<Decoded<'a>> {
+    let source = Source { engine, plan, payload, text };
     let mut decoded = None;
     for each in plan.schemas.iter().filter(|each| each.messages.contains(opcode)) {
-        let decoded = decoded.get_or_insert_with(Decoded::default);
-        match &each.schema {
-            Schema::Json(_) => decoded.read_json(engine, payload, text),
-            Schema::MessagePack(_) => decoded.read_msgpack(engine, plan, payload, worker),
-            Schema::Protobuf { reading, .. } => decoded.read_protobuf(engine, plan, reading, payload, worker),
-        }
+        decoded.get_or_insert_with(Decoded::default).read_for(&each.schemas, source, worker);
+    }
+    for (_, format) in plan.readings.iter().filter(|(messages, _)| messages.contains(opcode)) {
+        decoded.get_or_insert_with(Decoded::default).read(format, source, worker);
     }
     decoded
 }
 
 impl<'a> Decoded<'a> {
     #[inline]
-    fn read_json(&mut self, engine: &Engine, payload: &[u8], text: Option<&str>) {
+    fn read_for(&mut self, schemas: &'a Schemas, source: Source<'a>, worker: &mut Worker) {
+        self.read(&schemas.format, source, worker);
+        let Some(registry) = &schemas.registry else { return };
+        if let Some((_, kind)) = self.kind(&schemas.format, registry)
+            && let Some(format) = &kind.format
+        {
+            self.read(format, source, worker);
+        }
+    }
+
+    /// Once for each format.
+    #[inline]
+    fn read(&mut self, format: &'a Format, source: Source<'a>, worker: &mut Worker) {
+        match format {
+            Format::Json => self.read_json(source),
+            Format::MessagePack => self.read_msgpack(source, worker),
+            Format::Protobuf(reading) => self.read_protobuf(reading, source, worker),
+        }
+    }
+
+    #[inline]
+    fn read_json(&mut self, source: Source<'a>) {
         if self.json.is_none() {
-            let text = text.or_else(|| simdutf8::basic::from_utf8(payload).ok());
-            self.json =
-                Some(text.ok_or(JsonFault::NotText).and_then(|text| {
-                    json::Document::parse(text, &engine.json_limits).map_err(JsonFault::Json)
-                }));
+            let text = source.text.or_else(|| simdutf8::basic::from_utf8(source.payload).ok());
+            self.json = Some(text.ok_or(JsonFault::NotText).and_then(|text| {
+                json::Document::parse(text, &source.engine.json_limits).map_err(JsonFault::Json)
+            }));
         }
     }
 
-    fn read_msgpack(&mut self, engine: &Engine, plan: &Plan, payload: &'a [u8], worker: &mut Worker) {
+    fn read_msgpack(&mut self, source: Source<'a>, worker: &mut Worker) {
         if self.msgpack.is_none() {
-            let sink = text_sink(&mut self.texts, plan, worker);
-            self.msgpack = Some(msgpack::decode(payload, &engine.json_limits, sink));
+            let sink = text_sink(&mut self.texts, source.plan, worker);
+            self.msgpack = Some(msgpack::decode(source.payload, &source.engine.json_limits, sink));
         }
     }
 
-    fn read_protobuf(
-        &mut self,
-        engine: &Engine,
-        plan: &Plan,
-        reading: &'a Reading,
-        payload: &'a [u8],
-        worker: &mut Worker,
-    ) {
+    fn read_protobuf(&mut self, reading: &'a Reading, source: Source<'a>, worker: &mut Worker) {
         if self.protobuf.iter().any(|(known, _)| std::ptr::eq(*known, reading)) {
             return;
         }
-        let (limits, unknown) = (&engine.json_limits, reading.unknown);
-        let sink = text_sink(&mut self.texts, plan, worker);
+        let (payload, limits, unknown) = (source.payload, &source.engine.json_limits, reading.unknown);
+        let sink = text_sink(&mut self.texts, source.plan, worker);
         let read = if reading.is_shown {
             reading.kind.decode(payload, limits, unknown, sink).map(Some)
         } else {
@@ -99,10 +122,17 @@ impl<'a> Decoded<'a> {
         &self.texts
     }
 
-    /// Whether a binary message could not be decoded to its end, so that [`Decoded::texts`] lacks some.
-    pub fn is_incomplete(&self) -> bool {
-        self.msgpack.as_ref().is_some_and(Result::is_err)
-            || self.protobuf.iter().any(|(_, read)| read.is_err())
+    /// Whether a binary message that schemas look at could not be decoded to its end, so that [`Decoded::texts`] lacks some.
+    pub fn is_incomplete(&self, plan: &Plan, opcode: Opcode) -> bool {
+        let schemas = plan.schemas.iter().filter(|each| each.messages.contains(opcode));
+        schemas.map(|each| &each.schemas).any(|schemas| {
+            let own = schemas.registry.as_ref().and_then(|registry| self.kind(&schemas.format, registry));
+            let own = own.and_then(|(_, kind)| kind.format.as_ref());
+            let formats = [Some(&schemas.format), own].into_iter().flatten();
+            formats
+                .filter(|format| !matches!(format, Format::Json))
+                .any(|each| self.unreadable(each).is_some())
+        })
     }
 
     /// Gives the memory of the texts back.
@@ -110,33 +140,98 @@ impl<'a> Decoded<'a> {
         worker.recycle(std::mem::take(&mut self.texts));
     }
 
-    /// What is wrong with the message under a schema.
+    /// What is wrong with the message under the schemas that hold for it: a place in it, a keyword and a schema, never a value.
     #[inline]
-    fn fault(&self, schema: &Schema) -> Option<String> {
-        match schema {
-            Schema::Json(schema) => match self.json.as_ref()? {
-                // The short answer is the cheap one; what is wrong is asked only when something is.
-                Ok(document) if schema.is_valid(document) => None,
-                Ok(document) => Some(told(schema.check(document))),
+    fn fault(&self, schemas: &Schemas) -> Option<String> {
+        let Schemas { format, schema, registry } = schemas;
+        if let Some(fault) = self.unreadable(format) {
+            return Some(fault);
+        }
+        if let Some(violation) = schema.as_ref().and_then(|schema| self.violation(format, schema)) {
+            return Some(violation.to_string());
+        }
+        self.fault_of_type(format, registry.as_deref()?)
+    }
+
+    /// Why the message is none of its format.
+    #[inline]
+    fn unreadable(&self, format: &Format) -> Option<String> {
+        match format {
+            Format::Json => match self.json.as_ref()? {
+                Ok(_) => None,
                 Err(JsonFault::NotText) => Some("not UTF-8, so not JSON".to_owned()),
                 Err(JsonFault::Json(fault)) => Some(fault.to_string()),
             },
-            Schema::MessagePack(schema) => match self.msgpack.as_ref()? {
-                Ok(tree) if schema.is_valid(tree) => None,
-                Ok(tree) => Some(told(schema.check(tree))),
-                Err(fault) => Some(fault.to_string()),
-            },
-            Schema::Protobuf { reading, constraints } => {
-                let (_, read) = self.protobuf.iter().find(|(known, _)| std::ptr::eq(*known, &**reading))?;
-                match (read, constraints) {
-                    (Err(fault), _) => Some(fault.to_string()),
-                    (Ok(Some(tree)), Some(schema)) if !schema.is_valid(tree) => {
-                        Some(told(schema.check(tree)))
-                    }
-                    (Ok(_), _) => None,
-                }
+            Format::MessagePack => Some(self.msgpack.as_ref()?.as_ref().err()?.to_string()),
+            Format::Protobuf(reading) => Some(self.protobuf(reading)?.as_ref().err()?.to_string()),
+        }
+    }
+
+    #[inline]
+    fn violation(&self, format: &Format, schema: &Schema) -> Option<json::Violation> {
+        // The short answer is the cheap one; what is wrong is asked only when something is.
+        match schema {
+            Schema::Json(schema) => {
+                let document = self.json.as_ref()?.as_ref().ok()?;
+                if schema.is_valid(document) { None } else { schema.check(document).err() }
+            }
+            Schema::Tree(schema) => {
+                let tree = self.tree(format)?;
+                if schema.is_valid(tree) { None } else { schema.check(tree).err() }
             }
         }
+    }
+
+    fn fault_of_type(&self, format: &Format, registry: &Registry) -> Option<String> {
+        let Some((name, kind)) = self.kind(format, registry) else {
+            let place = &registry.place_name;
+            return (registry.unknown_types == UnknownTypes::Reject).then(|| {
+                format!("\"{place}\" breaks \"discriminator\": it names no type that has a schema")
+            });
+        };
+        let format = kind.format.as_ref().unwrap_or(format);
+        if let Some(fault) = self.unreadable(format) {
+            return Some(format!("{fault}, read as \"{name}\""));
+        }
+        let violation = self.violation(format, kind.schema.as_ref()?)?;
+        Some(format!("{violation} \"{name}\""))
+    }
+
+    /// The message's type, by its configured name. `None`: it names none that has a schema.
+    fn kind<'r>(&self, format: &Format, registry: &'r Registry) -> Option<(&'r str, &'r TypeSchema)> {
+        let name = self.name(format, &registry.place)?;
+        registry.types.get_key_value(&*name).map(|(name, kind)| (&**name, kind))
+    }
+
+    /// What stands at `place`, if it is a name.
+    pub fn name<'s>(&'s self, format: &Format, place: &'s Place) -> Option<Cow<'s, str>> {
+        match place {
+            Place::Field(pointer) => {
+                let field = self.field(format, pointer)?;
+                // Who reads a `1.0` may take it for a 1.
+                field.as_name().or_else(|| Some(Cow::Owned(field.as_integer()?.to_string())))
+            }
+            Place::Oneof(oneof) => self.tree(format)?.member(oneof).map(Cow::Borrowed),
+        }
+    }
+
+    fn field(&self, format: &Format, pointer: &Pointer) -> Option<Field<'_>> {
+        match format {
+            Format::Json => self.json.as_ref()?.as_ref().ok()?.field(pointer),
+            Format::MessagePack | Format::Protobuf(_) => self.tree(format)?.field(pointer),
+        }
+    }
+
+    fn tree(&self, format: &Format) -> Option<&Tree<'a>> {
+        match format {
+            Format::Json => None,
+            Format::MessagePack => self.msgpack.as_ref()?.as_ref().ok(),
+            Format::Protobuf(reading) => self.protobuf(reading)?.as_ref().ok()?.as_ref(),
+        }
+    }
+
+    fn protobuf(&self, reading: &Reading) -> Option<&Result<Option<Tree<'a>>, protobuf::Fault>> {
+        self.protobuf.iter().find(|(known, _)| std::ptr::eq(*known, reading)).map(|(_, read)| read)
     }
 }
 
@@ -154,10 +249,6 @@ fn text_sink<'t>(texts: &'t mut Vec<u8>, plan: &Plan, worker: &mut Worker) -> im
     }
 }
 
-fn told(checked: Result<(), json::Violation>) -> String {
-    checked.err().map_or_else(String::new, |violation| violation.to_string())
-}
-
 /// Asks the schemas. `Ok(Some(..))`: one that only alerts was broken.
 ///
 /// # Errors
@@ -166,8 +257,8 @@ fn told(checked: Result<(), json::Violation>) -> String {
 pub(crate) fn check(plan: &Plan, opcode: Opcode, decoded: &Decoded<'_>) -> Result<Option<Finding>, Stop> {
     let mut alert = None;
     for each in plan.schemas.iter().filter(|each| each.messages.contains(opcode)) {
-        let SchemaPlan { schema, rule, action, .. } = each;
-        let Some(detail) = decoded.fault(schema) else { continue };
+        let SchemaPlan { schemas, rule, action, .. } = each;
+        let Some(detail) = decoded.fault(schemas) else { continue };
         let finding = Finding { rule: *rule, action: *action, at: None, detail };
         if *action != Action::Alert {
             return Err(Stop::Finding(finding));

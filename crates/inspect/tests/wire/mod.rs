@@ -24,7 +24,14 @@ pub struct Wire {
 pub struct Told {
     engine: Option<Arc<Engine>>,
     pub verdicts: Vec<(String, Outcome, Mode)>,
+    pub details: Vec<String>,
     pub ends: Vec<(Option<u16>, Initiator)>,
+}
+
+impl Told {
+    pub fn of(engine: &Arc<Engine>) -> Self {
+        Self { engine: Some(Arc::clone(engine)), ..Self::default() }
+    }
 }
 
 impl EventSink for Told {
@@ -35,6 +42,7 @@ impl EventSink for Told {
             Event::Verdict(verdict) => {
                 let name = self.engine.as_ref().unwrap().rules().name(verdict.rule).to_owned();
                 self.verdicts.push((name, verdict.outcome, verdict.mode));
+                self.details.push(verdict.detail.to_owned());
             }
             Event::Close { code, initiator, .. } => {
                 self.ends.push((code.map(CloseCode::as_u16), initiator));
@@ -46,7 +54,10 @@ impl EventSink for Told {
 
 impl Wire {
     pub fn new(policy: &Policy) -> Self {
-        let engine = Arc::new(Engine::compile(policy, 0).unwrap());
+        Self::under(Arc::new(Engine::compile(policy, 0).unwrap()))
+    }
+
+    pub fn under(engine: Arc<Engine>) -> Self {
         // A clock that leaps: whoever asks it within a message sees a millisecond pass.
         let asked = std::cell::Cell::new(0);
         let clock = move || {
@@ -54,7 +65,7 @@ impl Wire {
             asked.get()
         };
         let worker = Worker::new([&*engine], [7; 32], Box::new(clock)).unwrap();
-        let told = Told { engine: Some(Arc::clone(&engine)), ..Told::default() };
+        let told = Told::of(&engine);
         Self { session: Session::new(engine, 0), worker, told, now_ns: 0, received: Default::default() }
     }
 
@@ -210,4 +221,37 @@ pub fn policy() -> Policy {
         events: wsi_policy::EventKind::ALL.into_iter().collect(),
         ..Policy::default()
     }
+}
+
+/// The MessagePack of a JSON text, of what has short forms.
+pub fn messagepack(json: &str) -> Vec<u8> {
+    fn write(value: &serde_json::Value, out: &mut Vec<u8>) {
+        let text = |text: &str, out: &mut Vec<u8>| {
+            out.push(0xa0 | text.len() as u8);
+            out.extend_from_slice(text.as_bytes());
+        };
+        match value {
+            serde_json::Value::Null => out.push(0xc0),
+            serde_json::Value::Bool(flag) => out.push(0xc2 | u8::from(*flag)),
+            serde_json::Value::Number(number) => {
+                out.push(0xd3);
+                out.extend_from_slice(&number.as_i64().unwrap().to_be_bytes());
+            }
+            serde_json::Value::String(string) => text(string, out),
+            serde_json::Value::Array(elements) => {
+                out.push(0x90 | elements.len() as u8);
+                elements.iter().for_each(|each| write(each, out));
+            }
+            serde_json::Value::Object(members) => {
+                out.push(0x80 | members.len() as u8);
+                for (name, value) in members {
+                    text(name, out);
+                    write(value, out);
+                }
+            }
+        }
+    }
+    let mut out = Vec::new();
+    write(&serde_json::from_str(json).unwrap(), &mut out);
+    out
 }

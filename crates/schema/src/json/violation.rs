@@ -3,13 +3,13 @@ use std::fmt;
 use jsonschema::ValidationError;
 
 /// The longest pointer that is reported, in bytes; a longer one ends in an ellipsis.
-const POINTER_BYTES_MAX: usize = 256;
+const POINTER_BYTES_MAX: usize = 160;
 const ELLIPSIS: &str = "\u{2026}";
 
 /// Where a message breaks its schema: one place of possibly many.
 ///
 /// It holds no value of the message. Its pointer does hold member names, which the sender chose: it is cut
-/// to 256 bytes and has no control characters.
+/// to 160 bytes and has no control characters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
     /// JSON pointer (RFC 6901) into the message; empty for the message as a whole.
@@ -71,6 +71,6 @@ mod tests {
             assert!(long.len() <= POINTER_BYTES_MAX && long.len() > POINTER_BYTES_MAX - 8, "{}", long.len());
             assert!(long.ends_with(ELLIPSIS));
         }
-        assert_eq!(printable(&"x".repeat(256)), "x".repeat(256));
+        assert_eq!(printable(&"x".repeat(160)), "x".repeat(160));
     }
 }

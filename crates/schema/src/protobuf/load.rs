@@ -184,8 +184,8 @@ impl Table {
     }
 
     fn described(&mut self, descriptor: &MessageDescriptor) -> Message {
-        let real = |oneof: OneofDescriptor| (!oneof.is_synthetic()).then(|| oneof.full_name().to_owned());
-        let oneofs: Vec<String> = descriptor.oneofs().filter_map(real).collect();
+        let real = |oneof: OneofDescriptor| (!oneof.is_synthetic()).then(|| oneof.name().into());
+        let oneofs: Vec<Box<str>> = descriptor.oneofs().filter_map(real).collect();
         let mut fields: Vec<Field> = descriptor
             .fields()
             .map(|field| {
@@ -196,7 +196,7 @@ impl Table {
             .collect();
         fields.extend(descriptor.extensions().map(|extension| self.extension(&extension)));
         fields.sort_by_key(|field| field.number);
-        Message { name: descriptor.full_name().into(), fields, oneofs: oneofs.len() }
+        Message { name: descriptor.full_name().into(), fields, oneofs }
     }
 
     fn field(&mut self, field: &FieldDescriptor, oneof: Option<usize>) -> Field {

@@ -78,7 +78,7 @@ pub(super) fn is_left_out(types: &MessageType, scalar: Scalar, number: Number) -
 
 /// Puts the occurrences of a message in the order of its fields, each field's own in the order of the wire.
 pub(super) fn arrange(message: &Message, occurrences: &mut [Occurrence<'_>]) {
-    if message.oneofs > 0 && occurrences.len() > 1 {
+    if !message.oneofs.is_empty() && occurrences.len() > 1 {
         clear_oneofs(message, occurrences);
     }
     if !occurrences.is_sorted_by_key(|it| it.place) {
@@ -94,7 +94,7 @@ fn clear_oneofs(message: &Message, occurrences: &mut [Occurrence<'_>]) {
         Member(usize),
         Settled,
     }
-    let mut last = vec![Last::Unseen; message.oneofs];
+    let mut last = vec![Last::Unseen; message.oneofs.len()];
     for occurrence in occurrences.iter_mut().rev() {
         let field = message.fields.get(occurrence.place);
         let Some(state) = field.and_then(|field| last.get_mut(field.oneof?)) else { continue };

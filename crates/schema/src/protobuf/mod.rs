@@ -35,6 +35,7 @@
 mod fault;
 mod load;
 mod merge;
+mod place;
 mod show;
 mod types;
 mod verify;
@@ -46,6 +47,7 @@ mod differential;
 mod tests;
 
 pub use fault::Fault;
+pub use place::Oneof;
 pub use types::MessageType;
 
 use crate::{

@@ -38,7 +38,8 @@ pub(super) struct Message {
     pub name: Box<str>,
     /// In the order of their numbers.
     pub fields: Vec<Field>,
-    pub oneofs: usize,
+    /// Names; [`Field::oneof`] is a place among them.
+    pub oneofs: Vec<Box<str>>,
 }
 
 #[derive(Debug)]

@@ -13,7 +13,8 @@ const PATH_SIZE_MAX: usize = 256;
 const HOST_SIZE_MAX: usize = 128;
 const ORIGIN_SIZE_MAX: usize = 256;
 const SUBPROTOCOL_SIZE_MAX: usize = 64;
-const DETAIL_SIZE_MAX: usize = 256;
+/// A violation's fits: two pointers of 160 bytes, a keyword, and a type's name of 128.
+const DETAIL_SIZE_MAX: usize = 512;
 
 /// The end of a text that was cut.
 const CUT: &str = "…";

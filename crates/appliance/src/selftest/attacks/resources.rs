@@ -16,7 +16,7 @@ const FRAGMENTS: usize = 100;
 /// Bursts beyond what `limit` grants. What is too large to be tried is named in the second list.
 pub(in crate::selftest) fn bursts(limit: &RateLimit, direction: Direction) -> (Vec<Variant>, Vec<String>) {
     let (mut variants, mut untried) = (Vec::new(), Vec::new());
-    if let Some(rate) = limit.messages {
+    if let Some(rate) = limit.rates.messages {
         if rate.burst <= FRAMES_MAX {
             variants.extend(messages(limit, rate, direction));
         } else {
@@ -24,8 +24,8 @@ pub(in crate::selftest) fn bursts(limit: &RateLimit, direction: Direction) -> (V
         }
     }
     // Where messages run out first, there is no burst of bytes.
-    let lasts = limit.messages.is_none_or(|rate| rate.burst > bytes_count(limit.bytes));
-    if let Some(rate) = limit.bytes.filter(|_| lasts) {
+    let lasts = limit.rates.messages.is_none_or(|rate| rate.burst > bytes_count(limit.rates.bytes));
+    if let Some(rate) = limit.rates.bytes.filter(|_| lasts) {
         if rate.burst <= SIZE_MAX {
             variants.push(bytes(limit, rate, direction));
         } else {
@@ -43,14 +43,14 @@ fn messages(limit: &RateLimit, rate: Rate, direction: Direction) -> Vec<Variant>
     let framer = Framer::new(direction);
     // Bounded above; where bytes run out first, so does the burst.
     let over = rate.burst as usize + 1;
-    let count = limit.bytes.map_or(rate.burst, |bytes| bytes.burst.min(rate.burst)) as usize;
+    let count = limit.rates.bytes.map_or(rate.burst, |bytes| bytes.burst.min(rate.burst)) as usize;
     let text = framer.frame(FIN | TEXT, b"x").repeat(over);
     let mixed = [framer.frame(FIN | TEXT, b"x"), framer.frame(FIN | BINARY, b"x")].concat();
     let mut variants = vec![
         burst(limit, direction, "of messages", count, text),
         burst(limit, direction, "of text and binary in turns", count, mixed.repeat(over.div_ceil(2))),
     ];
-    if (over * FRAGMENTS) as u64 <= FRAMES_MAX && limit.bytes.is_none() {
+    if (over * FRAGMENTS) as u64 <= FRAMES_MAX && limit.rates.bytes.is_none() {
         let fragmented = framer.fragments(TEXT, &[b"x" as &[u8]; FRAGMENTS]);
         variants.push(burst(
             limit,
