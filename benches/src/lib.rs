@@ -125,6 +125,7 @@ pub fn policy(schema_path: &Path) -> Policy {
             directions: Directions::Both,
             messages: MessageTypes::Text,
             action: Action::Close(CloseCode::INVALID_PAYLOAD),
+            reply: None,
         }],
         rate_limits: vec![RateLimit {
             name: "rate-limit-1".to_owned(),
@@ -132,6 +133,7 @@ pub fn policy(schema_path: &Path) -> Policy {
             bytes: None,
             directions: Directions::Both,
             action: close,
+            reply: None,
         }],
         content_filters: vec![ContentFilter {
             name: "content-filter-1".to_owned(),
@@ -140,6 +142,7 @@ pub fn policy(schema_path: &Path) -> Policy {
             directions: Directions::Both,
             normalize: Normalize::default(),
             action: close,
+            reply: None,
             message_size_max: Some(1 << 20),
         }],
         ..empty_policy()

@@ -38,7 +38,6 @@ fn the_contract_is_refused_where_it_is_not_built() {
         ("file \"ca.pem\" is missing", "\"ca.pem\""),
         ("file \"ca.pem\" is missing", "\"ca.pem\""),
         ("schema file \"config/schemas/order.json\" is missing", "\"config/schemas/order.json\""),
-        ("`reply`", "reply"),
     ];
     assert_eq!(found, expected.map(|(message, at)| (message.to_owned(), at.to_owned())), "{error}");
 }
@@ -240,6 +239,30 @@ fn what_no_route_uses_is_warned_of() {
         warnings,
         ["w.kdl:3:18 upstream \"spare\" is used by no route", "w.kdl:5:15 agent \"b\" is used by no route"]
     );
+}
+
+#[test]
+fn replies_belong_to_what_drops() {
+    let text = r#"agent "a" {
+        type "websocket_inspector"
+        transport "unix_socket" { path "x.sock" }
+        content-filter { rules "xss"; action "drop"; reply "no" }
+        content-filter { rules "xss"; reply "no" }
+        rate-limit { messages-per-second 1; action "drop"; reply "slower" }
+        validation { schema-type "json"; schema-path "Cargo.toml"; reject-invalid false; reply "wrong" }
+    }"#;
+    let configuration = parse("r.kdl", text, Path::new("")).unwrap_or_else(|error| panic!("{error}"));
+    let policy = &configuration.ruleset.policies[0];
+    let replies: Vec<_> = policy.content_filters.iter().map(|filter| filter.reply.as_deref()).collect();
+    assert_eq!(replies, [Some("no"), None]);
+    assert_eq!(policy.rate_limits[0].reply.as_deref(), Some("slower"));
+    assert_eq!(policy.validations[0].reply, None);
+    let warned = |what: &str| -> Vec<_> {
+        let about = configuration.warnings.iter().filter(|warning| warning.text.contains(what));
+        about.map(|warning| warning.line).collect()
+    };
+    assert_eq!(warned("its action is another"), [5, 7]);
+    assert_eq!(warned("behind a Sentinel proxy"), [4, 5, 6, 7]);
 }
 
 #[test]

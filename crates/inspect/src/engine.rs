@@ -2,7 +2,7 @@
 
 mod schemas;
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use wsi_policy::{
     Action, Compression, ContentFilter, Direction, EventKind, EventSet, FailureMode, HandshakeRules, Limits,
@@ -41,6 +41,8 @@ pub struct Engine {
     pub(crate) control_rate: Rate,
     pub(crate) json_limits: json::Limits,
     pub(crate) plans: [Plan; 2],
+    /// What the senders of dropped messages are told, by the rule that dropped them.
+    replies: HashMap<RuleId, Arc<str>>,
 }
 
 /// What is asked of the messages of one direction.
@@ -217,7 +219,7 @@ impl Engine {
     }
 
     fn compile_with(policy: &Policy, index: usize, rules: RuleTable) -> Result<Self, EngineError> {
-        let mut compiler = Compiler { policy, rules };
+        let mut compiler = Compiler { policy, rules, replies: HashMap::new() };
         let schemas = compiler.schemas()?;
         let plans = compiler.plans(schemas)?;
         Ok(Self {
@@ -235,6 +237,7 @@ impl Engine {
             control_rate: control_rate(policy.limits.control_frames_per_second),
             json_limits: json::Limits { depth_max: policy.limits.json_depth_max },
             plans,
+            replies: compiler.replies,
         })
     }
 
@@ -294,6 +297,11 @@ impl Engine {
         }
     }
 
+    /// What the sender of a message that `rule` drops is told.
+    pub(crate) fn reply(&self, rule: RuleId) -> Option<&Arc<str>> {
+        self.replies.get(&rule)
+    }
+
     pub(crate) fn plan(&self, direction: Direction) -> &Plan {
         &self.plans[direction.index()]
     }
@@ -307,6 +315,7 @@ impl Engine {
 struct Compiler<'a> {
     policy: &'a Policy,
     rules: RuleTable,
+    replies: HashMap<RuleId, Arc<str>>,
 }
 
 /// The rules of a content filter, compiled for whichever directions it holds in.
@@ -319,8 +328,8 @@ struct FilterRules<'a> {
 impl Compiler<'_> {
     fn plans(&mut self, schemas: Vec<Schema>) -> Result<[Plan; 2], EngineError> {
         let policy = self.policy;
-        let validations = self.named(&policy.validations, |rule| &rule.name)?;
-        let rates = self.named(&policy.rate_limits, |rule| &rule.name)?;
+        let validations = self.named(&policy.validations, |rule| (&rule.name, rule.reply.as_deref()))?;
+        let rates = self.named(&policy.rate_limits, |rule| (&rule.name, rule.reply.as_deref()))?;
         let filters =
             policy.content_filters.iter().map(|filter| self.filter(filter)).collect::<Result<Vec<_>, _>>()?;
         let [scan_to_server, scan_to_client] = self.scan_plans(&filters)?;
@@ -356,8 +365,19 @@ impl Compiler<'_> {
         Ok([plan(Direction::ToServer, scan_to_server), plan(Direction::ToClient, scan_to_client)])
     }
 
-    fn named<T>(&mut self, rules: &[T], name: impl Fn(&T) -> &String) -> Result<Vec<RuleId>, EngineError> {
-        rules.iter().map(|rule| self.rule(name(rule).clone())).collect()
+    /// The numbers of rules of which `show` gives the name and the reply.
+    fn named<T>(
+        &mut self,
+        rules: &[T],
+        show: impl Fn(&T) -> (&String, Option<&str>),
+    ) -> Result<Vec<RuleId>, EngineError> {
+        let name_one = |rule| {
+            let (name, reply) = show(rule);
+            let id = self.rule(name.clone())?;
+            self.replies.extend(reply.map(|text| (id, text.into())));
+            Ok(id)
+        };
+        rules.iter().map(name_one).collect()
     }
 
     fn rule(&mut self, name: String) -> Result<RuleId, EngineError> {
@@ -404,6 +424,10 @@ impl Compiler<'_> {
                 let expression = self.regex(each.expression, each.flags)?;
                 patterns.push((expression, pattern_rule(rule, filter)));
             }
+        }
+        if let Some(text) = &filter.reply {
+            let text: Arc<str> = text.as_str().into();
+            self.replies.extend(patterns.iter().map(|(_, pattern)| (pattern.rule, Arc::clone(&text))));
         }
         let size = match filter.message_size_max {
             Some(size) => Some((size, self.rule(format!("{}/max-message-size", filter.name))?)),

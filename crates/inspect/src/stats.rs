@@ -11,6 +11,9 @@ pub struct Stats {
     pub message_bytes: [u64; 2],
     pub control_frames: [u64; 2],
     pub passed_uninspected: u64,
+    /// Replies to senders of dropped messages, and those that were left out because the sender did not take them.
+    pub replies_sent: u64,
+    pub replies_omitted: u64,
     /// Upgrades that were answered with 101, and with anything else.
     pub upgrades_accepted: u64,
     pub upgrades_refused: u64,

@@ -67,6 +67,11 @@ impl OwnedFrame {
         Self::frame(true, opcode, with_header_room(payload), key)
     }
 
+    /// Frames a text of our own.
+    pub(crate) fn from_reply(_: Permit, text: &str, key: Option<[u8; 4]>) -> Self {
+        Self::frame(true, Opcode::Text, with_header_room(text.as_bytes()), key)
+    }
+
     /// A close frame of our own: it carries nothing of a peer's.
     pub(crate) fn own_close(code: CloseCode, reason: &'static str, key: Option<[u8; 4]>) -> Self {
         let mut payload = code.as_u16().to_be_bytes().to_vec();

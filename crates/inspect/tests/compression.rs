@@ -218,6 +218,7 @@ fn policy(action: Action) -> Policy {
             directions: Directions::Both,
             normalize: Normalize::default(),
             action,
+            reply: None,
             message_size_max: None,
         }],
         ..Policy::default()

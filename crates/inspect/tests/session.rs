@@ -208,6 +208,7 @@ fn rate_limits_count_messages_not_fragments_and_each_direction_alone() {
         bytes: None,
         directions: Directions::ToServer,
         action: Action::Drop,
+        reply: None,
     };
     let mut wire = Wire::new(&Policy { rate_limits: vec![limit], ..policy() });
     for _ in 0..10 {
@@ -256,6 +257,7 @@ fn validating(action: Action) -> (Policy, tempfile::TempDir) {
         directions: Directions::Both,
         messages: MessageTypes::Text,
         action,
+        reply: None,
     };
     (Policy { validations: vec![validation], ..policy() }, folder)
 }
@@ -399,6 +401,7 @@ fn what_patterns_want_decoded_and_cannot_be_is_not_inspected() {
         directions: Directions::Both,
         messages: MessageTypes::Binary,
         action: Action::Alert,
+        reply: None,
     };
     for (failure_mode, passes) in [(FailureMode::Open, true), (FailureMode::Closed, false)] {
         let policy = Policy { failure_mode, validations: vec![validation.clone()], ..filtering(CLOSE_1008) };

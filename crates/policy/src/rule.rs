@@ -58,6 +58,7 @@ pub struct Validation {
     pub directions: Directions,
     pub messages: MessageTypes,
     pub action: Action,
+    pub reply: Option<String>,
 }
 
 /// The language of a schema.
@@ -118,6 +119,7 @@ pub struct RateLimit {
     pub bytes: Option<Rate>,
     pub directions: Directions,
     pub action: Action,
+    pub reply: Option<String>,
 }
 
 /// A token bucket: `per_second` tokens flow in, at most `burst` are kept; both at least 1.
@@ -138,6 +140,8 @@ pub struct ContentFilter {
     pub directions: Directions,
     pub normalize: Normalize,
     pub action: Action,
+    /// A text message for the sender of each message that the rule drops.
+    pub reply: Option<String>,
     /// Larger messages are closed with 1009, whatever `action` says.
     pub message_size_max: Option<u64>,
 }

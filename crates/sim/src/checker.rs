@@ -115,6 +115,12 @@ pub fn check_end(world: &World, oracle: &Oracle<'_>) -> Result<(), String> {
     if counted != expected {
         return Err(format!("{counted:?} is counted instead of {expected:?}"));
     }
+    let owed: u64 = oracle.courses.iter().map(|course| course.owed_replies).sum();
+    let came: u64 = world.receivers.iter().map(|receiver| receiver.replies).sum();
+    if (stats.replies_sent, stats.replies_sent + stats.replies_omitted) != (came, owed) {
+        let (sent, omitted) = (stats.replies_sent, stats.replies_omitted);
+        return Err(format!("{came} answers came of {owed}; {sent} were sent and {omitted} omitted"));
+    }
     for direction in Direction::BOTH {
         let at = direction.index();
         let arrives = &oracle.courses[at].arrives;

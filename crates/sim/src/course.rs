@@ -65,6 +65,8 @@ pub struct Course<'a> {
     pub verdicts: Vec<Verdict>,
     pub end: Option<End>,
     pub uninspected: u64,
+    /// Messages of which the sender is to be told that they were dropped.
+    pub owed_replies: u64,
     /// Messages that were inspected, and their bytes.
     pub inspected: (u64, u64),
     /// An item became whole in the last delivery.
@@ -96,6 +98,7 @@ impl<'a> Course<'a> {
             verdicts: Vec::new(),
             end: None,
             uninspected: 0,
+            owed_replies: 0,
             inspected: (0, 0),
             has_completed: false,
         }
@@ -217,7 +220,17 @@ impl<'a> Course<'a> {
         let passes = self.rate(payload.len(), moment.now_ns) && self.scan(opcode, payload, moment);
         if passes {
             self.arrives.push(Got::Message { opcode, payload: payload.to_vec() });
+        } else if self.end.is_none() && self.is_answered() {
+            self.owed_replies += 1;
         }
+    }
+
+    /// Whether the rule that broke last has something to say to the sender.
+    fn is_answered(&self) -> bool {
+        let is_rate = self.verdicts.last().is_some_and(|verdict| verdict.rule == "rate-limit-1");
+        let of_rate = || self.policy.rate_limits.first()?.reply.as_ref();
+        let of_filter = || self.filter?.reply.as_ref();
+        if is_rate { of_rate().is_some() } else { of_filter().is_some() }
     }
 
     /// Whether the message passes on.

@@ -20,6 +20,9 @@ pub const TOKEN_ESCAPED: &[u8] = br"\u003c\u003cATTACK>>";
 pub const DEEP: &[u8] = b"%25252525252541";
 /// No MessagePack begins with it.
 pub const UNDECODABLE: u8 = 0xc1;
+/// What the sender of a dropped message is told; long enough to be worth compressing.
+pub const REPLY: &str =
+    r#"{"error":"your message was dropped","because":"a rule of this route does not allow your message"}"#;
 /// The filter's limit; above 4 KiB, so that the budget of large messages plays too.
 pub const MESSAGE_SIZE_MAX: usize = 6_000;
 /// What may be held where the filter does not say less.
@@ -89,6 +92,7 @@ fn policy(random: &mut Random) -> Policy {
         directions: random.pick(&[both, both, both, Directions::ToServer, Directions::ToClient]),
         normalize: Normalize::default(),
         action: random.pick(&[close, close, Action::Drop, Action::Drop, Action::Alert]),
+        reply: reply(random),
         message_size_max: Some(MESSAGE_SIZE_MAX as u64),
     };
     Policy {
@@ -121,6 +125,7 @@ fn validation() -> Validation {
         directions: Directions::Both,
         messages: MessageTypes::Binary,
         action: Action::Alert,
+        reply: None,
     }
 }
 
@@ -139,7 +144,12 @@ fn rate_limit(random: &mut Random) -> Option<RateLimit> {
         bytes,
         directions: random.pick(&[Directions::Both, Directions::ToServer, Directions::ToClient]),
         action: random.pick(&[Action::Drop, Action::Close(CloseCode::POLICY_VIOLATION)]),
+        reply: reply(random),
     })
+}
+
+fn reply(random: &mut Random) -> Option<String> {
+    random.one_in(2).then(|| REPLY.to_owned())
 }
 
 fn agreement(random: &mut Random) -> Option<Agreement> {

@@ -12,13 +12,14 @@ const SEEDS: u64 = 4_000;
 
 #[test]
 fn every_condition_and_every_end_is_reached() {
-    let (mut reached, mut ends) = (BTreeSet::new(), BTreeSet::new());
+    let (mut reached, mut ends, mut replies) = (BTreeSet::new(), BTreeSet::new(), (0, 0));
     for seed in 0..SEEDS {
         let (scenario, told) = world::run(seed).unwrap();
         for verdict in told.verdicts.iter().flatten() {
             let what = (verdict.rule.clone(), outcome(verdict.outcome));
             reached.insert((format!("{} {}", what.0, what.1), scenario.policy.mode == Mode::Detect));
         }
+        replies = (replies.0 + told.replies.0, replies.1 + told.replies.1);
         ends.extend(told.ends.iter().map(|end| (end.initiator.name(), end.code)));
     }
     for condition in Condition::ALL {
@@ -55,6 +56,7 @@ fn every_condition_and_every_end_is_reached() {
     ] {
         assert!(reached.contains(&(rule.to_owned(), false)), "{rule}");
     }
+    assert!(replies.0 > 100 && replies.1 > 100, "{replies:?}: answers that came and that were left out");
     let inspector = Initiator::Inspector.name();
     for end in [
         ("client", Some(1000)),

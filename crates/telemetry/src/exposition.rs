@@ -225,6 +225,14 @@ fn write_messages(out: &mut String, policies: &[PolicySum<'_>]) {
     for policy in policies {
         passed.sample(&[("policy", policy.name)], policy.stats.passed_uninspected);
     }
+    let help = "Replies to senders of dropped messages; omitted: the sender did not take those before them.";
+    let mut replies = Family::new(out, "wsi_replies_total", Kind::Counter, help);
+    for policy in policies {
+        let outcomes = [("sent", policy.stats.replies_sent), ("omitted", policy.stats.replies_omitted)];
+        for (outcome, count) in outcomes {
+            replies.sample(&[("policy", policy.name), ("outcome", outcome)], count);
+        }
+    }
 }
 
 fn write_upgrades(out: &mut String, policies: &[PolicySum<'_>]) {

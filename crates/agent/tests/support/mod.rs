@@ -24,6 +24,7 @@ pub fn policy() -> Policy {
         directions: Directions::Both,
         normalize: wsi_policy::Normalize::default(),
         action,
+        reply: None,
         message_size_max: None,
     };
     Policy {

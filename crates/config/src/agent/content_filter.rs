@@ -4,7 +4,7 @@ use kdl::KdlNode;
 use wsi_policy::CloseCode;
 use wsi_policy::{Action, ContentFilter, Directions, Normalize};
 
-use super::{limits, pattern, read_action, read_directions};
+use super::{limits, pattern, read_action, read_directions, read_reply};
 use crate::diagnostics::Findings;
 use crate::document::Block;
 
@@ -30,13 +30,15 @@ fn read(policy: &str, node: &KdlNode, name: String, findings: &mut Findings) -> 
         ("alert", Ok(Action::Alert)),
         ("redact", Err("use \"drop\" or \"close\"; a message passes whole or not at all")),
     ];
+    let action = read_action(block, CloseCode::POLICY_VIOLATION, &actions, findings);
     ContentFilter {
         name,
         patterns: patterns.into_iter().filter_map(|value| pattern::read(value, findings)).collect(),
         rule_sets: read_rule_sets(block, findings),
         directions: read_directions(block, Directions::Both, findings),
         normalize: read_normalize(block, findings),
-        action: read_action(block, CloseCode::POLICY_VIOLATION, &actions, findings),
+        action,
+        reply: read_reply(block, action, findings),
         message_size_max: read_size(block, findings),
     }
 }

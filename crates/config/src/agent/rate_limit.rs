@@ -3,7 +3,7 @@
 use wsi_policy::CloseCode;
 use wsi_policy::{Directions, Rate, RateLimit};
 
-use super::{choose, read_action, read_directions};
+use super::{choose, read_action, read_directions, read_reply};
 use crate::diagnostics::Findings;
 use crate::document::{self, Block};
 
@@ -32,12 +32,14 @@ fn read(block: Block<'_>, name: String, findings: &mut Findings) -> RateLimit {
         ("message-type", Err("use \"connection\"; a rate then holds for all messages together")),
     ];
     choose(block, "per", &scopes, findings);
+    let action = read_action(block, CloseCode::POLICY_VIOLATION, &[], findings);
     RateLimit {
         name,
         messages: read_messages(block, findings),
         bytes: read_bytes(block, findings),
         directions: read_directions(block, Directions::ToServer, findings),
-        action: read_action(block, CloseCode::POLICY_VIOLATION, &[], findings),
+        action,
+        reply: read_reply(block, action, findings),
     }
 }
 

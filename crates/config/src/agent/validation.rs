@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use wsi_policy::CloseCode;
 use wsi_policy::{Action, Directions, MessageTypes, ProtobufType, SchemaType, UnknownFields, Validation};
 
-use super::{choose, read_action, read_directions};
+use super::{choose, read_action, read_directions, read_reply};
 use crate::diagnostics::Findings;
 use crate::document::{Block, Value, property};
 use crate::file;
@@ -55,6 +55,7 @@ fn read(block: Block<'_>, name: String, base: &Path, findings: &mut Findings) ->
     };
     let messages = choose(block, "opcode", &opcodes, findings).unwrap_or(messages_default);
     let action = read_consequence(block, findings);
+    let reply = read_reply(block, action, findings);
     let holds = if format == Some(Format::Protobuf) { PROTOBUF } else { JSON_SCHEMA };
     let schema_path = block.value("schema-path").and_then(|value| find_file(value, holds, base, findings));
     let schema_type = match format? {
@@ -64,7 +65,7 @@ fn read(block: Block<'_>, name: String, base: &Path, findings: &mut Findings) ->
             if format == Format::Json { SchemaType::Json } else { SchemaType::MessagePack }
         }
     };
-    Some(Validation { name, schema_type, schema_path: schema_path?, directions, messages, action })
+    Some(Validation { name, schema_type, schema_path: schema_path?, directions, messages, action, reply })
 }
 
 fn read_protobuf(block: Block<'_>, base: &Path, findings: &mut Findings) -> Option<ProtobufType> {

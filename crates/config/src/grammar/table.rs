@@ -103,6 +103,7 @@ static VALIDATION: &[Form] = &[
     leaf("unknown-fields", "unknown-fields \"reject\""),
     leaf("reject-invalid", "reject-invalid true"),
     leaf("action", "action \"close\""),
+    leaf("reply", "reply \"...\""),
 ];
 
 static RATE_LIMIT: &[Form] = &[
@@ -113,6 +114,7 @@ static RATE_LIMIT: &[Form] = &[
     leaf("per", "per \"connection\""),
     leaf("direction", "direction \"to-server\""),
     leaf("action", "action \"close\""),
+    leaf("reply", "reply \"...\""),
 ];
 
 static CONTENT_FILTER: &[Form] = &[
@@ -121,7 +123,7 @@ static CONTENT_FILTER: &[Form] = &[
     leaf("direction", "direction \"both\""),
     leaf("normalize", "normalize \"json\" \"percent\" \"html\" \"unicode\"").several(),
     leaf("action", "action \"close\""),
-    leaf("reply", "reply \"...\"").refused("remove it; a dropped message gets no answer"),
+    leaf("reply", "reply \"...\""),
     leaf("max-message-size", "max-message-size 65536"),
 ];
 

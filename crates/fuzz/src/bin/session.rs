@@ -16,6 +16,8 @@ use wsi_ws::{
 };
 
 const TOKEN: &[u8] = b"<x>";
+/// What the sender of a dropped message is told.
+const REPLY: &str = "dropped, as a rule of this route does not allow it; dropped, dropped, dropped";
 const MESSAGE_SIZE_MAX: u64 = 600;
 const ENDS: [(Role, Direction); 2] =
     [(Role::Client, Direction::ToClient), (Role::Server, Direction::ToServer)];
@@ -65,6 +67,7 @@ fn policy(action: Action, mode: Mode) -> Policy {
             bytes: None,
             directions: Directions::ToServer,
             action,
+            reply: Some(REPLY.into()),
         }],
         content_filters: vec![ContentFilter {
             name: "content-filter-1".into(),
@@ -73,6 +76,7 @@ fn policy(action: Action, mode: Mode) -> Policy {
             directions: Directions::Both,
             normalize: wsi_policy::Normalize::default(),
             action,
+            reply: Some(REPLY.into()),
             message_size_max: None,
         }],
         ..Policy::default()
@@ -144,6 +148,10 @@ impl Play {
             if let Some(sent) = &mut sent {
                 self.receivers[direction.index()].receive(sent, self.forbids);
             }
+            // Now and then a peer does not take what it is told.
+            if self.now_ns % 30_000_000 != 0 {
+                self.take_replies(worker);
+            }
             if sent.is_none() && at == input.len() {
                 return self.after();
             }
@@ -155,6 +163,14 @@ impl Play {
         let held = self.session.buffered_size();
         assert!(held <= 2 * (MESSAGE_SIZE_MAX as usize + wsi_ws::HEADER_SIZE_MAX), "{held} bytes are held");
         self.now_ns += 10_000_000;
+    }
+
+    fn take_replies(&mut self, worker: &mut Worker) {
+        for (role, direction) in ENDS {
+            while let Some(frame) = self.session.poll_reply(role, self.now_ns, worker) {
+                self.receivers[direction.index()].receive(&mut frame.bytes().to_vec(), true);
+            }
+        }
     }
 
     fn take_closes(&mut self, worker: &mut Worker) {

@@ -269,7 +269,7 @@ impl FrameSession {
         let subject = Subject::new(direction, message.opcode, message.payload());
         let fragments = message.fragments;
         let verdict = match self.inspect_message(subject, fragments, context) {
-            Verdict::Drop if fragments > 1 => Verdict::Close(CloseCode::POLICY_VIOLATION),
+            Verdict::Drop(_) if fragments > 1 => Verdict::Close(CloseCode::POLICY_VIOLATION),
             verdict => verdict,
         };
         context.worker.recycle(message.into_buffer());
@@ -296,7 +296,7 @@ impl FrameSession {
         let subject = Subject::new(direction, opcode, payload);
         match pipeline::inspect_begun(&self.engine, subject, fragments, context.worker, context.sink) {
             None => FrameVerdict::Allow,
-            Some(Verdict::Drop) => {
+            Some(Verdict::Drop(_)) => {
                 half.assembler = Assembler::default();
                 half.rest = Rest::Dropped;
                 FrameVerdict::Drop
@@ -395,7 +395,8 @@ impl FrameSession {
     ) -> FrameVerdict {
         match verdict {
             Verdict::Allow(permit) => allowed(permit),
-            Verdict::Drop => FrameVerdict::Drop,
+            // A proxy sends nothing of ours.
+            Verdict::Drop(_) => FrameVerdict::Drop,
             Verdict::Close(code) => self.close(direction, code, "message violates the policy", context),
         }
     }

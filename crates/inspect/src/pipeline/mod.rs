@@ -6,7 +6,7 @@ mod verdict;
 use wsi_policy::{Action, Direction, FailureMode, Mode};
 use wsi_ws::{CloseCode, Opcode, ProtocolError};
 
-pub use self::verdict::{Permit, Verdict};
+pub use self::verdict::{Permit, Reply, Verdict};
 pub(crate) use self::{
     stream::{Stream, Surroundings},
     verdict::{Finding, Stop},
@@ -213,7 +213,10 @@ fn judge(
     tell(engine, subject, finding, Outcome::Message(finding.action), mode, worker, sink);
     match (mode, finding.action) {
         (Mode::Detect, _) | (_, Action::Alert) => Verdict::Allow(Permit::new()),
-        (Mode::Enforce, Action::Drop) => Verdict::Drop,
+        (Mode::Enforce, Action::Drop) => {
+            let text = engine.reply(finding.rule).filter(|_| !subject.opcode.is_control());
+            Verdict::Drop(text.map(Reply::new))
+        }
         (Mode::Enforce, Action::Close(code)) => Verdict::Close(code),
     }
 }

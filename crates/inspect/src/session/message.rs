@@ -24,6 +24,8 @@ pub(super) enum Judged {
     Nothing,
     InPlace(Permit, Header, Range<usize>),
     Owned(Box<OwnedFrame>),
+    /// Nothing, and its sender is owed an answer.
+    Owed,
     Stop,
 }
 
@@ -57,19 +59,25 @@ impl Session {
                 let subject = Subject::new(direction, opcode, &input[piece.payload.clone()]);
                 match self.inspect_message(subject, 1, context) {
                     Verdict::Allow(permit) => {
-                        match self.recompress(direction, subject.payload, false, context) {
+                        match self.recompress(
+                            direction,
+                            subject.payload,
+                            false,
+                            context.now_ns,
+                            context.worker,
+                        ) {
                             Some(buffer) => compressed(permit, direction, opcode, buffer, context.worker),
                             None => Judged::InPlace(permit, piece.header, frame),
                         }
                     }
-                    verdict => self.refuse(direction, verdict, context.now_ns),
+                    verdict => self.refuse(direction, verdict, context),
                 }
             }
             Assembled::Message(message) => self.handle_message(direction, message, context),
             Assembled::ControlInPlace(opcode) => {
                 match self.inspect_control(direction, opcode, &input[piece.payload.clone()], context) {
                     Verdict::Allow(permit) => Judged::InPlace(permit, piece.header, frame),
-                    verdict => self.refuse(direction, verdict, context.now_ns),
+                    verdict => self.refuse(direction, verdict, context),
                 }
             }
             Assembled::Control { opcode, payload } => {
@@ -78,7 +86,7 @@ impl Session {
                         let key = mask_key(direction, context.worker);
                         Judged::Owned(Box::new(OwnedFrame::from_control(permit, opcode, &payload, key)))
                     }
-                    verdict => self.refuse(direction, verdict, context.now_ns),
+                    verdict => self.refuse(direction, verdict, context),
                 }
             }
         }
@@ -100,7 +108,8 @@ impl Session {
         let subject = Subject::new(direction, message.opcode, message.payload());
         match self.inspect_message(subject, message.fragments, context) {
             Verdict::Allow(permit) => {
-                let buffer = self.recompress(direction, message.payload(), was_compressed, context);
+                let (payload, now_ns) = (message.payload(), context.now_ns);
+                let buffer = self.recompress(direction, payload, was_compressed, now_ns, context.worker);
                 if let Some(buffer) = buffer {
                     let opcode = message.opcode;
                     context.worker.recycle(message.into_buffer());
@@ -111,27 +120,27 @@ impl Session {
             }
             verdict => {
                 context.worker.recycle(message.into_buffer());
-                self.refuse(direction, verdict, context.now_ns)
+                self.refuse(direction, verdict, context)
             }
         }
     }
 
     /// The compressed payload behind room for a header, if the message is to leave so.
     #[inline]
-    fn recompress<S: EventSink>(
+    pub(super) fn recompress(
         &mut self,
         direction: Direction,
         payload: &[u8],
         was_compressed: bool,
-        context: &mut Context<'_, S>,
+        now_ns: u64,
+        worker: &mut Worker,
     ) -> Option<Vec<u8>> {
         let recompressor = self.halves[direction.index()].recompressor.as_mut()?;
-        let worker = &mut *context.worker;
         let buffer = recompressor.compress(payload, was_compressed, || worker.spare());
         if buffer.is_some() {
-            self.deflated_ns = Some(context.now_ns);
+            self.deflated_ns = Some(now_ns);
         } else if recompressor.is_held() {
-            self.deflated_ns.get_or_insert(context.now_ns);
+            self.deflated_ns.get_or_insert(now_ns);
         }
         buffer
     }
@@ -184,14 +193,14 @@ impl Session {
         let Half { engine, control, .. } = self.half(direction);
         if opcode != Opcode::Close && !control.take(&engine.control_rate, 1, context.now_ns) {
             self.breach(direction, Breach::ControlRate, context);
-            return Verdict::Drop;
+            return Verdict::Drop(None);
         }
         let content = match opcode {
             Opcode::Close => match ClosePayload::parse(payload) {
                 Ok(_) => payload.get(2..).unwrap_or_default(),
                 Err(fault) => {
                     self.fault(direction, fault, context);
-                    return Verdict::Drop;
+                    return Verdict::Drop(None);
                 }
             },
             _ => payload,
@@ -205,7 +214,7 @@ impl Session {
         );
         match (verdict, opcode) {
             // A close can't be withheld without leaving the other side hanging: its reason condemns the connection.
-            (Verdict::Drop, Opcode::Close) => Verdict::Close(CloseCode::POLICY_VIOLATION),
+            (Verdict::Drop(_), Opcode::Close) => Verdict::Close(CloseCode::POLICY_VIOLATION),
             (Verdict::Allow(permit), Opcode::Close) => {
                 let code = ClosePayload::parse(payload).ok().and_then(|close| close.code);
                 self.begin_closing(code, initiator(direction), context.now_ns);
@@ -238,13 +247,19 @@ impl Session {
         }
     }
 
-    pub(super) fn refuse(&mut self, direction: Direction, verdict: Verdict, now_ns: u64) -> Judged {
+    pub(super) fn refuse<S: EventSink>(
+        &mut self,
+        direction: Direction,
+        verdict: Verdict,
+        context: &mut Context<'_, S>,
+    ) -> Judged {
         match verdict {
             Verdict::Close(code) => {
                 let reasons = ("message violates the policy", "the other side's message violates the policy");
-                self.close_both(code, reasons.0, reasons.1, sender(direction), now_ns);
+                self.close_both(code, reasons.0, reasons.1, sender(direction), context.now_ns);
                 Judged::Stop
             }
+            Verdict::Drop(Some(reply)) => self.owe_reply(direction, reply, context.worker),
             _ => Judged::Nothing,
         }
     }
