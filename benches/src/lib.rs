@@ -142,6 +142,7 @@ pub fn policy(schema_path: &Path) -> Policy {
             directions: Directions::Both,
             normalize: Normalize::default(),
             action: close,
+            redact_with: None,
             reply: None,
             message_size_max: Some(1 << 20),
         }],

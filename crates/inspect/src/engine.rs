@@ -1,8 +1,12 @@
 //! A policy made ready: databases and schemas compiled, shared by all cores, never changed.
 
+mod redaction;
 mod schemas;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use wsi_policy::{
     Action, Compression, ContentFilter, Direction, EventKind, EventSet, FailureMode, HandshakeRules, Limits,
@@ -16,7 +20,10 @@ use wsi_ws::{
     deflate::{Compressor, Inflater},
 };
 
-pub(crate) use self::schemas::{Reading, Schema, SchemaPlan};
+pub(crate) use self::{
+    redaction::{MASK, Redaction},
+    schemas::{Reading, Schema, SchemaPlan},
+};
 use crate::{
     rules::{RuleId, RuleTable},
     session::INFLATE_BITE_SIZE,
@@ -43,6 +50,8 @@ pub struct Engine {
     pub(crate) plans: [Plan; 2],
     /// What the senders of dropped messages are told, by the rule that dropped them.
     replies: HashMap<RuleId, Arc<str>>,
+    /// What they match is nobody's business.
+    redacting: HashSet<RuleId>,
 }
 
 /// What is asked of the messages of one direction.
@@ -113,8 +122,18 @@ impl StreamPlan {
 }
 
 impl Plan {
-    pub fn database(&self) -> Option<&Database> {
-        self.scan.as_ref().map(|scan| &scan.database)
+    /// All that scratch space is needed for.
+    pub fn databases(&self) -> impl Iterator<Item = &Database> {
+        self.scan.iter().flat_map(|scan| {
+            let redaction = scan.redaction.iter().flat_map(|redaction| redaction.database.databases());
+            std::iter::once(&scan.database).chain(redaction)
+        })
+    }
+
+    /// The largest copies that may be made of a message to change it, in bytes: what it becomes, and becomes next.
+    fn changes_size_max(&self) -> u64 {
+        let changes = self.scan.as_ref().is_some_and(|scan| scan.redaction.is_some());
+        if changes { self.wire.message_size_max.saturating_mul(2) } else { 0 }
     }
 
     /// What is kept to match patterns over a message that comes in parts, in bytes.
@@ -146,12 +165,14 @@ pub(crate) struct ScanPlan {
     /// By pattern id.
     pub rules: Vec<PatternRule>,
     pub normalizer: Normalizer,
+    pub redaction: Option<Box<Redaction>>,
 }
 
 impl ScanPlan {
-    /// Whether it can look at a message that leaves before all of it has come: what is to be dropped must not have left.
+    /// Whether it can look at a message that leaves before all of it has come: what is to be dropped, or changed, must not have
+    /// left.
     fn takes_parts(&self, mode: Mode) -> bool {
-        let drops = self.rules.iter().any(|rule| rule.action == Action::Drop);
+        let drops = self.rules.iter().any(|rule| matches!(rule.action, Action::Drop | Action::Redact));
         self.stream_database.is_some() && (mode == Mode::Detect || !drops)
     }
 
@@ -185,6 +206,11 @@ pub enum EngineError {
     RuleSet { policy: String, set: String },
     #[error("{source}")]
     Schema { policy: String, rule: String, source: Box<json::SchemaError> },
+    #[error(
+        "agent \"{policy}\": {rule}: what is put in the place of a match would match again, so that no message could pass redacted; \
+        choose another `redact-with`, or let this rule drop"
+    )]
+    Replacement { policy: String, rule: String },
     #[error("agent \"{policy}\": more than 65,000 rules; split them over several agents")]
     TooManyRules { policy: String },
 }
@@ -193,7 +219,9 @@ impl EngineError {
     /// The policy, and the rule of it, at fault.
     pub fn place(&self) -> (&str, &str) {
         match self {
-            Self::Pattern { policy, rule, .. } | Self::Schema { policy, rule, .. } => (policy, rule),
+            Self::Pattern { policy, rule, .. }
+            | Self::Schema { policy, rule, .. }
+            | Self::Replacement { policy, rule } => (policy, rule),
             Self::Flags { policy, .. } | Self::RuleSet { policy, .. } | Self::TooManyRules { policy } => {
                 (policy, "")
             }
@@ -222,6 +250,9 @@ impl Engine {
         let mut compiler = Compiler { policy, rules, replies: HashMap::new() };
         let schemas = compiler.schemas()?;
         let plans = compiler.plans(schemas)?;
+        let redacting = plans.iter().filter_map(|plan| plan.scan.as_ref()).flat_map(|scan| &scan.rules);
+        let redacting =
+            redacting.filter(|rule| rule.action == Action::Redact).map(|rule| rule.rule).collect();
         Ok(Self {
             index,
             name: policy.name.clone(),
@@ -238,6 +269,7 @@ impl Engine {
             json_limits: json::Limits { depth_max: policy.limits.json_depth_max },
             plans,
             replies: compiler.replies,
+            redacting,
         })
     }
 
@@ -302,6 +334,16 @@ impl Engine {
         self.replies.get(&rule)
     }
 
+    /// What breaks `rule` is to be hidden, also from records.
+    pub(crate) fn redacts(&self, rule: RuleId) -> bool {
+        self.redacting.contains(&rule)
+    }
+
+    /// The largest copies that are made at a time of a message that is changed, in bytes.
+    pub fn changes_size_max(&self) -> u64 {
+        self.plans.iter().map(Plan::changes_size_max).max().unwrap_or(0)
+    }
+
     pub(crate) fn plan(&self, direction: Direction) -> &Plan {
         &self.plans[direction.index()]
     }
@@ -321,8 +363,16 @@ struct Compiler<'a> {
 /// The rules of a content filter, compiled for whichever directions it holds in.
 struct FilterRules<'a> {
     filter: &'a ContentFilter,
-    patterns: Vec<(Expression, PatternRule)>,
+    patterns: Vec<FilterPattern>,
     size: Option<(u64, RuleId)>,
+}
+
+#[derive(Debug)]
+pub(crate) struct FilterPattern {
+    expression: Expression,
+    rule: PatternRule,
+    is_built_in: bool,
+    redact_with: Option<Arc<str>>,
 }
 
 impl Compiler<'_> {
@@ -412,22 +462,26 @@ impl Compiler<'_> {
 
     fn filter<'f>(&mut self, filter: &'f ContentFilter) -> Result<FilterRules<'f>, EngineError> {
         let mut patterns = Vec::new();
+        let redact_with: Option<Arc<str>> = filter.redact_with.as_deref().map(Into::into);
+        let mut add = |expression, rule, is_built_in| {
+            let (rule, redact_with) = (pattern_rule(rule, filter), redact_with.clone());
+            patterns.push(FilterPattern { expression, rule, is_built_in, redact_with });
+        };
         for (i, pattern) in filter.patterns.iter().enumerate() {
             let rule = self.rule(format!("{}/block-patterns-{}", filter.name, i + 1))?;
-            patterns.push((self.expression(pattern)?, pattern_rule(rule, filter)));
+            add(self.expression(pattern)?, rule, false);
         }
         for set in &filter.rule_sets {
             let builtin = wsi_scan::builtin::rule_set(set)
                 .ok_or_else(|| EngineError::RuleSet { policy: self.policy.name.clone(), set: set.clone() })?;
             for each in builtin {
                 let rule = self.rule(format!("{}/{}", filter.name, each.name))?;
-                let expression = self.regex(each.expression, each.flags)?;
-                patterns.push((expression, pattern_rule(rule, filter)));
+                add(self.regex(each.expression, each.flags)?, rule, true);
             }
         }
         if let Some(text) = &filter.reply {
             let text: Arc<str> = text.as_str().into();
-            self.replies.extend(patterns.iter().map(|(_, pattern)| (pattern.rule, Arc::clone(&text))));
+            self.replies.extend(patterns.iter().map(|each| (each.rule.rule, Arc::clone(&text))));
         }
         let size = match filter.message_size_max {
             Some(size) => Some((size, self.rule(format!("{}/max-message-size", filter.name))?)),
@@ -477,28 +531,30 @@ impl Compiler<'_> {
         }
         let patterns: Vec<_> = (0..)
             .zip(&chosen)
-            .map(|(id, (expression, _))| Pattern { id: PatternId(id), expression: expression.clone() })
+            .map(|(id, each)| Pattern { id: PatternId(id), expression: each.expression.clone() })
             .collect();
+        let name = |pattern: &FilterPattern| self.rules.name(pattern.rule.rule).to_owned();
         let fault = |source| {
             let index = match &source {
                 wsi_scan::CompileError::Pattern { index, .. } => Some(*index),
                 wsi_scan::CompileError::Set { .. } => None,
             };
-            let rule = index.and_then(|index| chosen.get(index)).map(|(_, pattern)| pattern.rule);
+            let pattern = index.and_then(|index| chosen.get(index));
             EngineError::Pattern {
                 policy: self.policy.name.clone(),
-                rule: rule.map_or_else(String::new, |rule| self.rules.name(rule).to_owned()),
+                rule: pattern.map_or_else(String::new, |pattern| name(pattern)),
                 source: Box::new(source),
             }
         };
         let database = Database::compile(&patterns).map_err(fault)?;
-        let rules: Vec<_> = chosen.iter().map(|(_, rule)| *rule).collect();
+        let rules: Vec<_> = chosen.iter().map(|each| each.rule).collect();
         let sets = rules.iter().map(|rule| rule.kinds);
         let normalizer = Normalizer::new(sets, self.policy.limits.normalize_depth_max);
         let comes_in_parts = self.message_size_max(filters) > self.policy.limits.held_size_max;
         let stream_database =
             if comes_in_parts { StreamDatabase::compile(&patterns).map_err(fault)? } else { None };
-        Ok(Some(Arc::new(ScanPlan { database, stream_database, rules, normalizer })))
+        let redaction = Redaction::compile(self.policy, &chosen, name)?.map(Box::new);
+        Ok(Some(Arc::new(ScanPlan { database, stream_database, rules, normalizer, redaction })))
     }
 }
 

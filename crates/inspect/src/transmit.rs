@@ -55,6 +55,12 @@ impl OwnedFrame {
         Self::frame(fin, opcode, buffer, key)
     }
 
+    /// Frames what became of a message, or of a control payload, that was changed; `buffer` has [`HEADER_SIZE_MAX`] bytes in front
+    /// of it.
+    pub(crate) fn from_buffer(_: Permit, opcode: Opcode, buffer: Vec<u8>, key: Option<[u8; 4]>) -> Self {
+        Self::frame(true, opcode, buffer, key)
+    }
+
     /// Frames what an inspected message was compressed to; `buffer` has [`HEADER_SIZE_MAX`] bytes in front of it.
     pub(crate) fn from_compressed(_: Permit, opcode: Opcode, buffer: Vec<u8>, key: Option<[u8; 4]>) -> Self {
         let mut frame = Self::frame(true, opcode, buffer, key);

@@ -75,7 +75,7 @@ struct PolicyCells {
 }
 
 const DATAPLANE_COUNTERS: usize = 26;
-const POLICY_COUNTERS: usize = 11;
+const POLICY_COUNTERS: usize = 13;
 
 impl ShardCells {
     pub fn new(names: &Names) -> Self {
@@ -284,6 +284,8 @@ fn policy_words(stats: &Stats) -> ([u64; POLICY_COUNTERS], &[[u64; 2]]) {
         message_bytes: [bytes_up, bytes_down],
         control_frames: [control_up, control_down],
         passed_uninspected,
+        redacted,
+        redact_failures,
         replies_sent,
         replies_omitted,
         upgrades_accepted,
@@ -298,6 +300,8 @@ fn policy_words(stats: &Stats) -> ([u64; POLICY_COUNTERS], &[[u64; 2]]) {
         *control_up,
         *control_down,
         *passed_uninspected,
+        *redacted,
+        *redact_failures,
         *replies_sent,
         *replies_omitted,
         *upgrades_accepted,
@@ -315,6 +319,8 @@ fn policy_stats(words: [u64; POLICY_COUNTERS], verdicts: Vec<[u64; 2]>) -> Stats
         control_up,
         control_down,
         passed_uninspected,
+        redacted,
+        redact_failures,
         replies_sent,
         replies_omitted,
         upgrades_accepted,
@@ -325,6 +331,8 @@ fn policy_stats(words: [u64; POLICY_COUNTERS], verdicts: Vec<[u64; 2]>) -> Stats
         message_bytes: [bytes_up, bytes_down],
         control_frames: [control_up, control_down],
         passed_uninspected,
+        redacted,
+        redact_failures,
         replies_sent,
         replies_omitted,
         upgrades_accepted,

@@ -1,6 +1,7 @@
 """What is done to a message rather than to its connection, and what its sender is told."""
 
 import json
+import time
 
 import pytest
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
@@ -24,6 +25,16 @@ def library_backend():
 
 def ends(client, server, direction):
     return (client, server) if direction == "to_server" else (server, client)
+
+
+def wait_for(condition, timeout: float = 5) -> bool:
+    """Counters are published a little later."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
 
 
 def samples(inspector, name: str, **labels: str) -> float:
@@ -156,3 +167,143 @@ agent "a" {
     done = run_binary("check", "-c", str(path))
     assert done.returncode == 0
     assert "policy.kdl:5:" in done.stderr and "behind a Sentinel proxy" in done.stderr
+
+
+# Redaction.
+
+CARD = "4111111111111111"
+NUMBERS = ", ".join(map(str, range(20_000)))
+REDACTING = """
+    handshake { compression "inspect" }
+    limits { max-message-size "4MiB" }
+    content-filter { block-patterns "/\\\\b\\\\d{16}\\\\b/" "secret"; action "redact"; reply "it could not be hidden" }
+    content-filter { block-patterns "attack" }
+"""
+
+
+@pytest.fixture(scope="module")
+def redacting(start_once, library_backend):
+    return start_once(library_backend.port, agent_block(REDACTING))
+
+
+@pytest.mark.parametrize("direction", BOTH_DIRECTIONS)
+@pytest.mark.parametrize("compression", ["deflate", None])
+def test_secrets_are_hidden_and_all_else_arrives_as_it_was(redacting, library_backend, direction, compression):
+    with library_pair(redacting, library_backend, compression=compression) as pair:
+        sender, receiver = ends(*pair, direction)
+        for sent, expected in [
+            (f"pay with {CARD}, please", f"pay with {'*' * 16}, please"),
+            (json.dumps({"card": CARD, "note": "é 🦀 secret"}), json.dumps({"card": "*" * 16, "note": "é 🦀 ******"})),
+            ('{ "a" : "se\\u0063ret\\n", "b":1.50 }', '{ "a" : "******\\n", "b":1.50 }'),
+            ("a s%65cret in a URL", "a ******** in a URL"),
+            ("nothing to hide", "nothing to hide"),
+            (NUMBERS + "secret" + NUMBERS, NUMBERS + "******" + NUMBERS),
+            (b"\x00\xffsecret\xfe", b"\x00\xff******\xfe"),
+        ]:
+            sender.send(sent)
+            assert receiver.recv(timeout=5) == expected
+        # In fragments.
+        sender.send(["it is a se", "cret", ", and ", "on"])
+        assert receiver.recv(timeout=5) == "it is a ******, and on"
+        # The connection is as good as before.
+        receiver.send("back")
+        assert sender.recv(timeout=5) == "back"
+
+
+def test_the_record_says_what_was_done_and_keeps_nothing_of_it(start, library_backend):
+    inspector = start(library_backend.port, agent_block(REDACTING))
+    with library_pair(inspector, library_backend) as (client, server):
+        client.send("my secret and another secret")
+        assert server.recv(timeout=5) == "my ****** and another ******"
+    [record] = inspector.wait_verdicts(1)
+    assert (record["action"], record["rule"]) == ("redact", "content-filter-1/block-patterns-2")
+    assert (record["direction"], record["opcode"], record["size"]) == ("to_server", "text", 28)
+    assert "2 places" in record["reason"]
+    assert "secret" not in inspector.audit_path.read_text()
+    assert wait_for(lambda: samples(inspector, "wsi_redactions_total", outcome="redacted") == 1)
+
+
+@pytest.mark.parametrize("payload", ["hash", "redacted"])
+def test_no_kind_of_record_keeps_a_hash_or_an_excerpt(start, library_backend, payload):
+    inspector = start(library_backend.port, agent_block(REDACTING), audit_payload=payload)
+    with library_pair(inspector, library_backend) as (client, server):
+        client.send("my secret")
+        assert server.recv(timeout=5) == "my ******"
+        client.send(json.dumps({"card": int(CARD)}))
+        assert client.recv(timeout=5) == "it could not be hidden"
+        client.send("attack")
+    records = inspector.wait_verdicts(3)
+    assert [record["action"] for record in records] == ["redact", "drop", "close"]
+    kept = [bool({"payload_sha256", "excerpt"} & set(record)) for record in records]
+    assert kept == [False, False, True]
+
+
+def test_what_can_not_be_redacted_is_dropped_and_its_sender_told(redacting, library_backend):
+    with library_pair(redacting, library_backend) as (client, server):
+        client.send(json.dumps({"card": int(CARD)}))
+        assert client.recv(timeout=5) == "it could not be hidden"
+        client.send("fine")
+        assert server.recv(timeout=5) == "fine"
+    assert wait_for(lambda: samples(redacting, "wsi_redactions_total", outcome="failed") >= 1)
+
+
+@pytest.mark.parametrize("direction", BOTH_DIRECTIONS)
+def test_control_frames_are_redacted_in_place(start, backend, direction):
+    inspector = start(backend.port, agent_block(REDACTING))
+    pair = open_pair(inspector, backend)
+    sender, receiver = pair.ends(direction)
+    framer = sender.framer
+    sender.queue(framer.ping(b"\x00 secret") + framer.pong("é secret".encode()) + framer.close(4000, b"my secret"))
+    receiver.answers_close = False
+    assert pair.exchange(until=lambda: receiver.heard.close is not None)
+    assert (receiver.heard.pings, receiver.heard.pongs) == ([b"\x00 ******"], ["é ******".encode()])
+    assert (receiver.heard.close_code, receiver.heard.close_reason) == (4000, b"my ******")
+    assert [record["action"] for record in inspector.wait_verdicts(3)] == ["redact"] * 3
+    pair.close()
+
+
+def test_the_rest_of_the_policy_holds(redacting, library_backend):
+    with library_pair(redacting, library_backend) as (client, server):
+        client.send("a secret attack")
+        with pytest.raises(Exception) as closed:
+            client.recv(timeout=5)
+        assert closed.value.rcvd.code == 1008
+        with pytest.raises(Exception):
+            server.recv(timeout=5)
+
+
+@pytest.mark.parametrize("mode", ["enforce", "detect"])
+def test_large_messages_are_held_whole_where_something_is_redacted(start, library_backend, mode):
+    policy = """
+    limits { max-message-size "16MiB"; max-held-size "100KiB" }
+    content-filter { block-patterns "secret"; action "redact" }
+    """
+    inspector = start(library_backend.port, agent_block(policy, mode=mode))
+    with library_pair(inspector, library_backend) as (client, server):
+        large = "x" * 1_000_000 + "%s" + "y" * 1_000_000
+        client.send(large % "secret")
+        assert server.recv(timeout=10) == large % ("******" if mode == "enforce" else "secret")
+    [record] = inspector.wait_verdicts(1)
+    assert (record["action"], record["mode"]) == ("redact", mode)
+
+
+def test_built_in_rules_redact_too(start, library_backend):
+    policy = 'content-filter { rules "xss" "sqli" "command-injection"; action "redact"; redact-with "[removed]" }'
+    inspector = start(library_backend.port, agent_block(policy))
+    with library_pair(inspector, library_backend) as (client, server):
+        for attack in ["<script>alert(1)</script>", "1 UNION SELECT password FROM users--", "; cat /etc/passwd"]:
+            client.send(f"hello {attack} and so on")
+            arrived = server.recv(timeout=5)
+            assert attack not in arrived and "[removed]" in arrived
+            assert arrived.startswith("hello ") and arrived.endswith("and so on"), arrived
+            client.send(json.dumps({"text": attack, "n": 7}))
+            arrived = json.loads(server.recv(timeout=5))
+            assert arrived["n"] == 7 and "[removed]" in arrived["text"], arrived
+
+
+def test_what_would_match_again_is_refused_at_the_start(tmp_path):
+    path = tmp_path / "policy.kdl"
+    path.write_text(agent_block('content-filter { block-patterns "fine" "/x+/"; action "redact"; redact-with "axe" }'))
+    done = run_binary("check", "-c", str(path))
+    assert done.returncode == 1
+    assert "policy.kdl:8:40" in done.stderr and "choose another `redact-with`" in done.stderr, done.stderr

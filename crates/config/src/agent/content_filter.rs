@@ -11,6 +11,9 @@ use crate::document::Block;
 /// The built-in sets that `rules` may name.
 pub const KNOWN_RULE_SETS: [&str; 3] = ["xss", "sqli", "command-injection"];
 
+/// Each match may become as long.
+const REDACT_WITH_SIZE_MAX: usize = 256;
+
 pub(super) fn read_all(policy: &str, agent: Block<'_>, findings: &mut Findings) -> Vec<ContentFilter> {
     let nodes = agent.nodes("content-filter").enumerate();
     nodes.map(|(at, node)| read(policy, node, format!("content-filter-{}", at + 1), findings)).collect()
@@ -26,10 +29,7 @@ fn read(policy: &str, node: &KdlNode, name: String, findings: &mut Findings) -> 
     for (at, value) in patterns.iter().enumerate() {
         findings.rule(policy, format!("{name}/block-patterns-{}", at + 1), value.span());
     }
-    let actions = [
-        ("alert", Ok(Action::Alert)),
-        ("redact", Err("use \"drop\" or \"close\"; a message passes whole or not at all")),
-    ];
+    let actions = [("alert", Ok(Action::Alert)), ("redact", Ok(Action::Redact))];
     let action = read_action(block, CloseCode::POLICY_VIOLATION, &actions, findings);
     ContentFilter {
         name,
@@ -38,6 +38,7 @@ fn read(policy: &str, node: &KdlNode, name: String, findings: &mut Findings) -> 
         directions: read_directions(block, Directions::Both, findings),
         normalize: read_normalize(block, findings),
         action,
+        redact_with: read_redact_with(block, action, findings),
         reply: read_reply(block, action, findings),
         message_size_max: read_size(block, findings),
     }
@@ -73,6 +74,20 @@ fn read_normalize(block: Block<'_>, findings: &mut Findings) -> Normalize {
         unicode: names("unicode"),
         base64: names("base64"),
     }
+}
+
+/// What takes the place of a match.
+fn read_redact_with(block: Block<'_>, action: Action, findings: &mut Findings) -> Option<String> {
+    let value = block.value("redact-with")?;
+    let text = value.string(findings)?;
+    if text.len() > REDACT_WITH_SIZE_MAX {
+        let message = format!("this text is longer than {REDACT_WITH_SIZE_MAX} bytes");
+        findings.mistake(value.span(), message, "write a word, as \"[removed]\"");
+    }
+    if action != Action::Redact {
+        findings.warning(value.span(), "`redact-with` has no effect without action \"redact\"");
+    }
+    Some(text.to_owned())
 }
 
 fn read_size(block: Block<'_>, findings: &mut Findings) -> Option<u64> {

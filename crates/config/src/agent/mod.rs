@@ -92,7 +92,8 @@ fn read_reply(block: Block<'_>, action: Action, findings: &mut Findings) -> Opti
         let message = format!("this reply is longer than {REPLY_SIZE_MAX} bytes");
         findings.mistake(value.span(), message, "send a code or a link instead");
     }
-    if action != Action::Drop {
+    // What can't be redacted is dropped.
+    if !matches!(action, Action::Drop | Action::Redact) {
         let message =
             "`reply` has no effect: it is sent when this rule drops a message, and its action is another";
         findings.warning(value.span(), message);
@@ -105,10 +106,16 @@ fn read_reply(block: Block<'_>, action: Action, findings: &mut Findings) -> Opti
 fn warn_of_proxy(agent: Block<'_>, findings: &mut Findings) {
     for rule in ["validation", "rate-limit", "content-filter"].into_iter().flat_map(|name| agent.nodes(name))
     {
-        if let Some(reply) = Block::of(rule).node("reply") {
+        let block = Block::of(rule);
+        if let Some(reply) = block.node("reply") {
             let message =
                 "`reply` has no effect behind a Sentinel proxy, which can't be given messages to send";
             findings.warning(reply.name().span(), message);
+        }
+        if let Some(action) = block.value("action").filter(|value| value.text().as_deref() == Some("redact"))
+        {
+            let message = "behind a Sentinel proxy this drops: such a proxy can't pass a message changed";
+            findings.warning(action.span(), message);
         }
     }
 }

@@ -123,6 +123,7 @@ static CONTENT_FILTER: &[Form] = &[
     leaf("direction", "direction \"both\""),
     leaf("normalize", "normalize \"json\" \"percent\" \"html\" \"unicode\"").several(),
     leaf("action", "action \"close\""),
+    leaf("redact-with", "redact-with \"[removed]\""),
     leaf("reply", "reply \"...\""),
     leaf("max-message-size", "max-message-size 65536"),
 ];

@@ -39,6 +39,7 @@ fn bench() -> (Arc<Engine>, Worker) {
             directions: Directions::Both,
             normalize: wsi_policy::Normalize::default(),
             action: Action::Close(CloseCode::POLICY_VIOLATION),
+            redact_with: None,
             reply: None,
             message_size_max: None,
         }],

@@ -44,6 +44,7 @@ impl Bench {
             policy(Action::Close(CloseCode::POLICY_VIOLATION), Mode::Enforce),
             policy(Action::Drop, Mode::Enforce),
             policy(Action::Drop, Mode::Detect),
+            policy(Action::Redact, Mode::Enforce),
         ];
         let compile =
             |(index, policy)| Arc::new(Engine::compile(policy, index).expect("the policies here are right"));
@@ -66,7 +67,7 @@ fn policy(action: Action, mode: Mode) -> Policy {
             messages: Some(Rate { per_second: 1, burst: 9 }),
             bytes: None,
             directions: Directions::ToServer,
-            action,
+            action: if action == Action::Redact { Action::Drop } else { action },
             reply: Some(REPLY.into()),
         }],
         content_filters: vec![ContentFilter {
@@ -76,6 +77,7 @@ fn policy(action: Action, mode: Mode) -> Policy {
             directions: Directions::Both,
             normalize: wsi_policy::Normalize::default(),
             action,
+            redact_with: None,
             reply: Some(REPLY.into()),
             message_size_max: None,
         }],
@@ -85,12 +87,12 @@ fn policy(action: Action, mode: Mode) -> Policy {
 
 fn play(bench: &mut Bench, input: &[u8]) {
     let Some((&choice, mut rest)) = input.split_first() else { return };
-    let engine = &bench.engines[usize::from(choice % 3)];
+    let engine = &bench.engines[usize::from(choice % 4)];
     let legs = legs(choice >> 2);
     let mut play = Play {
         session: Session::with_compression(Arc::clone(engine), legs, 0),
         receivers: Direction::BOTH.map(|direction| Receiver::new(direction, &legs)),
-        forbids: choice % 3 != 2,
+        forbids: choice % 4 != 2,
         told: Told::default(),
         now_ns: 0,
     };

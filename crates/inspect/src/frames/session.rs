@@ -251,7 +251,7 @@ impl FrameSession {
         match half.assembler.accept(&piece, payload, &limits, &mut || worker.spare()) {
             Err(fault) => self.fault(direction, fault, context),
             Ok(Assembled::InPlace(opcode)) => {
-                let subject = Subject::new(direction, opcode, payload);
+                let subject = Subject::new(direction, opcode, payload).fixed();
                 let verdict = self.inspect_message(subject, 1, context);
                 self.carry_out(direction, verdict, context)
             }
@@ -266,7 +266,7 @@ impl FrameSession {
         message: Message,
         context: &mut Context<'_, S>,
     ) -> FrameVerdict {
-        let subject = Subject::new(direction, message.opcode, message.payload());
+        let subject = Subject::new(direction, message.opcode, message.payload()).fixed();
         let fragments = message.fragments;
         let verdict = match self.inspect_message(subject, fragments, context) {
             Verdict::Drop(_) if fragments > 1 => Verdict::Close(CloseCode::POLICY_VIOLATION),
@@ -293,7 +293,7 @@ impl FrameSession {
             return FrameVerdict::Allow;
         }
         half.scanned = payload.len();
-        let subject = Subject::new(direction, opcode, payload);
+        let subject = Subject::new(direction, opcode, payload).fixed();
         match pipeline::inspect_begun(&self.engine, subject, fragments, context.worker, context.sink) {
             None => FrameVerdict::Allow,
             Some(Verdict::Drop(_)) => {
@@ -352,7 +352,7 @@ impl FrameSession {
             return self.breach(direction, Breach::ControlRate, context);
         }
         let content = if opcode == Opcode::Close { payload.get(2..).unwrap_or_default() } else { payload };
-        let subject = Subject::new(direction, opcode, content);
+        let subject = Subject::new(direction, opcode, content).fixed();
         let verdict = pipeline::inspect_control(&self.engine, subject, context.worker, context.sink);
         if matches!(verdict, Verdict::Allow(_)) {
             self.tell_control(direction, opcode, payload, context);
@@ -395,8 +395,8 @@ impl FrameSession {
     ) -> FrameVerdict {
         match verdict {
             Verdict::Allow(permit) => allowed(permit),
-            // A proxy sends nothing of ours.
-            Verdict::Drop(_) => FrameVerdict::Drop,
+            // A proxy sends nothing of ours, be it an answer or a message that was changed.
+            Verdict::Drop(_) | Verdict::Replace(..) => FrameVerdict::Drop,
             Verdict::Close(code) => self.close(direction, code, "message violates the policy", context),
         }
     }

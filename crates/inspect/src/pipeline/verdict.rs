@@ -11,6 +11,8 @@ use crate::{condition::Condition, rules::RuleId};
 #[derive(Debug)]
 pub enum Verdict {
     Allow(Permit),
+    /// It may pass as this, behind room for a header.
+    Replace(Permit, Vec<u8>),
     /// With what its sender is to be answered, if the rule says so.
     Drop(Option<Reply>),
     Close(CloseCode),

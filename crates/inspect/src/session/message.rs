@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use wsi_policy::{Direction, EventKind};
-use wsi_ws::{Assembled, CloseCode, ClosePayload, Header, Message, Opcode, Piece};
+use wsi_ws::{Assembled, CloseCode, ClosePayload, HEADER_SIZE_MAX, Header, Message, Opcode, Piece};
 
 use super::{
     Context, Session,
@@ -70,6 +70,9 @@ impl Session {
                             None => Judged::InPlace(permit, piece.header, frame),
                         }
                     }
+                    Verdict::Replace(permit, buffer) => {
+                        self.replaced(direction, opcode, permit, buffer, false, context)
+                    }
                     verdict => self.refuse(direction, verdict, context),
                 }
             }
@@ -77,6 +80,9 @@ impl Session {
             Assembled::ControlInPlace(opcode) => {
                 match self.inspect_control(direction, opcode, &input[piece.payload.clone()], context) {
                     Verdict::Allow(permit) => Judged::InPlace(permit, piece.header, frame),
+                    Verdict::Replace(permit, buffer) => {
+                        replaced_control(permit, direction, opcode, buffer, context.worker)
+                    }
                     verdict => self.refuse(direction, verdict, context),
                 }
             }
@@ -85,6 +91,9 @@ impl Session {
                     Verdict::Allow(permit) => {
                         let key = mask_key(direction, context.worker);
                         Judged::Owned(Box::new(OwnedFrame::from_control(permit, opcode, &payload, key)))
+                    }
+                    Verdict::Replace(permit, buffer) => {
+                        replaced_control(permit, direction, opcode, buffer, context.worker)
                     }
                     verdict => self.refuse(direction, verdict, context),
                 }
@@ -118,9 +127,37 @@ impl Session {
                 let key = mask_key(direction, context.worker);
                 Judged::Owned(Box::new(OwnedFrame::from_message(permit, message, key)))
             }
+            Verdict::Replace(permit, buffer) => {
+                let opcode = message.opcode;
+                context.worker.recycle(message.into_buffer());
+                self.replaced(direction, opcode, permit, buffer, was_compressed, context)
+            }
             verdict => {
                 context.worker.recycle(message.into_buffer());
                 self.refuse(direction, verdict, context)
+            }
+        }
+    }
+
+    /// Makes a message ready to leave that is not what came.
+    fn replaced<S: EventSink>(
+        &mut self,
+        direction: Direction,
+        opcode: Opcode,
+        permit: Permit,
+        buffer: Vec<u8>,
+        was_compressed: bool,
+        context: &mut Context<'_, S>,
+    ) -> Judged {
+        let (payload, now_ns) = (&buffer[HEADER_SIZE_MAX..], context.now_ns);
+        match self.recompress(direction, payload, was_compressed, now_ns, context.worker) {
+            Some(smaller) => {
+                context.worker.recycle(buffer);
+                compressed(permit, direction, opcode, smaller, context.worker)
+            }
+            None => {
+                let key = mask_key(direction, context.worker);
+                Judged::Owned(Box::new(OwnedFrame::from_buffer(permit, opcode, buffer, key)))
             }
         }
     }
@@ -174,7 +211,9 @@ impl Session {
         if let Some(stats) = context.worker.stats_mut(&self.engine) {
             stats.record_message(direction, size);
         }
-        if self.engine.tells(EventKind::Message) && matches!(verdict, Verdict::Allow(_)) {
+        if self.engine.tells(EventKind::Message)
+            && matches!(verdict, Verdict::Allow(_) | Verdict::Replace(..))
+        {
             context.sink.event(Event::Message { direction, opcode, size, fragments });
         }
     }
@@ -215,15 +254,22 @@ impl Session {
         match (verdict, opcode) {
             // A close can't be withheld without leaving the other side hanging: its reason condemns the connection.
             (Verdict::Drop(_), Opcode::Close) => Verdict::Close(CloseCode::POLICY_VIOLATION),
-            (Verdict::Allow(permit), Opcode::Close) => {
+            (verdict @ (Verdict::Allow(_) | Verdict::Replace(..)), Opcode::Close) => {
                 let code = ClosePayload::parse(payload).ok().and_then(|close| close.code);
                 self.begin_closing(code, initiator(direction), context.now_ns);
                 self.half(direction).is_closed = true;
-                Verdict::Allow(permit)
+                match (verdict, payload.get(..2)) {
+                    // Its reason alone was inspected.
+                    (Verdict::Replace(permit, mut buffer), Some(code)) => {
+                        buffer.splice(HEADER_SIZE_MAX..HEADER_SIZE_MAX, code.iter().copied());
+                        Verdict::Replace(permit, buffer)
+                    }
+                    (verdict, _) => verdict,
+                }
             }
-            (Verdict::Allow(permit), _) => {
+            (verdict @ (Verdict::Allow(_) | Verdict::Replace(..)), _) => {
                 self.tell_control(direction, opcode, payload.len(), context);
-                Verdict::Allow(permit)
+                verdict
             }
             (verdict, _) => verdict,
         }
@@ -263,6 +309,17 @@ impl Session {
             _ => Judged::Nothing,
         }
     }
+}
+
+fn replaced_control(
+    permit: Permit,
+    direction: Direction,
+    opcode: Opcode,
+    buffer: Vec<u8>,
+    worker: &mut Worker,
+) -> Judged {
+    let key = mask_key(direction, worker);
+    Judged::Owned(Box::new(OwnedFrame::from_buffer(permit, opcode, buffer, key)))
 }
 
 fn compressed(

@@ -211,6 +211,7 @@ pub fn filter(action: Action) -> ContentFilter {
         directions: Directions::Both,
         normalize: wsi_policy::Normalize::default(),
         action,
+        redact_with: None,
         reply: None,
         message_size_max: Some(65_536),
     }

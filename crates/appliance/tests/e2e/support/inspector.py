@@ -77,11 +77,12 @@ class Inspector:
         admin: str = "",
         extra: str = "",
         first_servers: str = "",
+        audit_payload: str = "none",
     ):
         self.folder = folder
         self.agent = agent_block() if agent is None else agent
         self._upstream_port = upstream_port
-        self._settings = dict(runtime=runtime, shards=shards, drain=drain_timeout_s, route=route, listener=listener, admin=admin, extra=extra, first=first_servers)
+        self._settings = dict(runtime=runtime, shards=shards, drain=drain_timeout_s, route=route, listener=listener, admin=admin, extra=extra, first=first_servers, payload=audit_payload)
         self.drain_timeout_s = drain_timeout_s
         self.audit_path = folder / "audit.jsonl"
         self.log_path = folder / "inspector.log"
@@ -240,7 +241,7 @@ upstream "backend" {{
     connect-timeout-ms 500
 }}
 {self.agent}
-audit {{ path "{self.audit_path}" }}
+audit {{ path "{self.audit_path}"; payload "{settings["payload"]}" }}
 admin {{ bind "127.0.0.1:{self.admin_port}"; {settings["admin"]} }}
 {settings["extra"]}
 """
