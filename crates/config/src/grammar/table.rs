@@ -143,7 +143,6 @@ const fn leaf(name: &'static str, example: &'static str) -> Form {
         properties: &[],
         children: &[],
         times: Times::AtMostOnce,
-        refused: None,
     }
 }
 
@@ -153,11 +152,11 @@ const fn block(name: &'static str, example: &'static str, children: &'static [Fo
 }
 
 const fn required(name: &'static str) -> Property {
-    Property { name, required: true, refused: None }
+    Property { name, required: true }
 }
 
 const fn optional(name: &'static str) -> Property {
-    Property { name, required: false, refused: None }
+    Property { name, required: false }
 }
 
 impl Form {
@@ -179,9 +178,5 @@ impl Form {
             Times::AtMostOnce | Times::Any => Times::Any,
         };
         Self { times, ..self }
-    }
-
-    const fn refused(self, instead: &'static str) -> Self {
-        Self { refused: Some(instead), ..self }
     }
 }
