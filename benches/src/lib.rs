@@ -127,6 +127,7 @@ pub fn policy(schema_path: &Path) -> Policy {
             messages: MessageTypes::Text,
             subprotocols: None,
             action: Action::Close(CloseCode::INVALID_PAYLOAD),
+            reply: None,
         }],
         rate_limits: vec![RateLimit {
             name: "rate-limit-1".to_owned(),
@@ -145,6 +146,8 @@ pub fn policy(schema_path: &Path) -> Policy {
             directions: Directions::Both,
             normalize: Normalize::default(),
             action: close,
+            redact_with: None,
+            reply: None,
             message_size_max: Some(1 << 20),
         }],
         ..empty_policy()

@@ -89,6 +89,22 @@ fn drop_withholds_a_message_and_the_connection_goes_on() {
 }
 
 #[test]
+fn what_would_be_redacted_is_dropped() {
+    for to_server in [true, false] {
+        let (mut agent, mut link) = opened(&policy());
+        assert_eq!(agent.text(&mut link, to_server, "a secret"), json!("drop"));
+        assert_eq!(agent.frame(&mut link, to_server, "ping", true, b"secret"), json!("drop"));
+        assert_eq!(agent.frame(&mut link, to_server, "text", false, b"secret and more"), json!("drop"));
+        assert_eq!(agent.frame(&mut link, to_server, "continuation", true, b"of it"), json!("drop"));
+        assert_eq!(agent.text(&mut link, to_server, "hello"), json!("allow"));
+        assert!(agent.told.0.iter().filter(|told| *told == "Drop").count() == 3, "{:?}", agent.told.0);
+    }
+    let (mut agent, mut link) = opened(&policy());
+    assert_eq!(agent.frame(&mut link, false, "text", false, b"sec"), json!("allow"));
+    assert!(close(1008)(&agent.frame(&mut link, false, "continuation", true, b"ret")));
+}
+
+#[test]
 fn drop_after_a_fragment_has_passed_is_close() {
     let (mut agent, mut link) = opened(&policy());
     assert_eq!(agent.frame(&mut link, false, "text", false, b"gam"), json!("allow"));

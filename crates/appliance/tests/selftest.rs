@@ -55,6 +55,18 @@ fn root() -> PathBuf {
 }
 
 #[test]
+fn what_a_policy_redacts_is_tried_too() {
+    let body = "handshake { compression \"inspect\" }
+        content-filter { block-patterns \"/exec\\\\(/\" \"secret\"; action \"redact\"; normalize \"json\" \"base64\" }";
+    let (code, report) = report(body);
+    assert_eq!(code, 0, "{report}");
+    let how = |class, attacks| row(&report, class, attacks).unwrap()["how"].to_string();
+    assert!(how("fragmentation", "cut in two").contains("redacted"), "{report}");
+    assert!(how("framing", "in control frames").contains("redacted"), "{report}");
+    assert!(how("text and JSON", "base64").contains("dropped"), "{report}");
+}
+
+#[test]
 fn the_built_in_policy_holds() {
     let run = selftest(&[]);
     assert_eq!(run.code, 0, "{}", run.out);

@@ -23,15 +23,12 @@ struct Form {
     properties: &'static [Property],
     children: &'static [Form],
     times: Times,
-    /// For what is not built: what to do instead.
-    refused: Option<&'static str>,
 }
 
 #[derive(Debug)]
 struct Property {
     name: &'static str,
     required: bool,
-    refused: Option<&'static str>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +47,7 @@ enum Times {
     AtLeastOnce,
 }
 
-/// Reports every unknown or refused name, every name that stands too often or is missing, and arguments, properties
+/// Reports every unknown name, every name that stands too often or is missing, and arguments, properties
 /// and blocks where there should be none, or none where there should be.
 pub(crate) fn check(document: &KdlDocument, findings: &mut Findings) {
     check_children(document.nodes(), ROOT, findings);
@@ -69,10 +66,7 @@ fn check_children(nodes: &[KdlNode], forms: &'static [Form], findings: &mut Find
             let help = "remove all but one";
             findings.mistake(node.name().span(), format!("`{name}` may stand here only once"), help);
         }
-        match form.refused {
-            Some(instead) => findings.not_built(node.name().span(), name, instead),
-            None => check_node(node, form, findings),
-        }
+        check_node(node, form, findings);
     }
 }
 
@@ -127,10 +121,8 @@ fn check_properties(node: &KdlNode, form: &Form, findings: &mut Findings) {
             findings.mistake(span, message, "remove all but one");
             continue;
         }
-        match form.properties.iter().find(|property| property.name == *name) {
-            Some(Property { refused: Some(instead), .. }) => findings.not_built(span, name, instead),
-            Some(_) => {}
-            None => unknown_property(name, span, form, findings),
+        if !form.properties.iter().any(|property| property.name == *name) {
+            unknown_property(name, span, form, findings);
         }
     }
     for required in form.properties.iter().filter(|property| property.required) {
@@ -148,9 +140,7 @@ fn unknown_node(node: &KdlNode, forms: &'static [Form], findings: &mut Findings)
         (None, Some("")) => format!("`{name}` stands outside of all blocks"),
         (None, Some(home)) => format!("`{name}` belongs into a `{home}` block"),
         (Some(near), _) => format!("did you mean \"{near}\"?"),
-        (None, None) => {
-            names::known_names(forms.iter().filter(|form| form.refused.is_none()).map(|form| form.name))
-        }
+        (None, None) => names::known_names(known),
     };
     findings.mistake(node.name().span(), format!("unknown name `{name}`"), help);
 }

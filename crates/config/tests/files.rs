@@ -17,9 +17,9 @@ const CONTRACT: &str = include_str!("contract.kdl");
 const CLOSE_1007: Action = Action::Close(CloseCode::INVALID_PAYLOAD);
 const CLOSE_1008: Action = Action::Close(CloseCode::POLICY_VIOLATION);
 
-/// Every refusal stands at its own line of the file, and nothing is unknown.
+/// Each stands at its own line of the file, and nothing is unknown or not built.
 #[test]
-fn the_contract_is_refused_where_it_is_not_built() {
+fn of_the_contract_only_files_are_missing() {
     let error = parse("contract.kdl", CONTRACT, Path::new("")).unwrap_err();
     let found: Vec<_> = error
         .mistakes()
@@ -27,10 +27,7 @@ fn the_contract_is_refused_where_it_is_not_built() {
         .map(|mistake| {
             let line = CONTRACT.lines().nth(mistake.position().unwrap().0 - 1).unwrap();
             let rest: String = line.chars().skip(mistake.position().unwrap().1 - 1).collect();
-            let message = mistake.to_string();
-            let message =
-                message.strip_suffix(" is not built yet: it is refused, not ignored").unwrap_or(&message);
-            (message.to_owned(), rest.split([' ', ';']).next().unwrap().to_owned())
+            (mistake.to_string(), rest.split([' ', ';']).next().unwrap().to_owned())
         })
         .collect();
     let expected = [
@@ -39,7 +36,6 @@ fn the_contract_is_refused_where_it_is_not_built() {
         ("file \"ca.pem\" is missing", "\"ca.pem\""),
         ("file \"ca.pem\" is missing", "\"ca.pem\""),
         ("schema file \"config/schemas/order.json\" is missing", "\"config/schemas/order.json\""),
-        ("`reply`", "reply"),
     ];
     assert_eq!(found, expected.map(|(message, at)| (message.to_owned(), at.to_owned())), "{error}");
 }
@@ -330,6 +326,30 @@ fn what_no_route_uses_is_warned_of() {
         warnings,
         ["w.kdl:3:18 upstream \"spare\" is used by no route", "w.kdl:5:15 agent \"b\" is used by no route"]
     );
+}
+
+#[test]
+fn replies_belong_to_what_drops() {
+    let text = r#"agent "a" {
+        type "websocket_inspector"
+        transport "unix_socket" { path "x.sock" }
+        content-filter { rules "xss"; action "drop"; reply "no" }
+        content-filter { rules "xss"; reply "no" }
+        rate-limit { messages-per-second 1; action "drop"; reply "slower" }
+        validation { schema-type "json"; schema-path "Cargo.toml"; reject-invalid false; reply "wrong" }
+    }"#;
+    let configuration = parse("r.kdl", text, Path::new("")).unwrap_or_else(|error| panic!("{error}"));
+    let policy = &configuration.ruleset.policies[0];
+    let replies: Vec<_> = policy.content_filters.iter().map(|filter| filter.reply.as_deref()).collect();
+    assert_eq!(replies, [Some("no"), None]);
+    assert_eq!(policy.rate_limits[0].reply.as_deref(), Some("slower"));
+    assert_eq!(policy.validations[0].reply, None);
+    let warned = |what: &str| -> Vec<_> {
+        let about = configuration.warnings.iter().filter(|warning| warning.text.contains(what));
+        about.map(|warning| warning.line).collect()
+    };
+    assert_eq!(warned("its action is another"), [5, 7]);
+    assert_eq!(warned("behind a Sentinel proxy"), [4, 5, 6, 7]);
 }
 
 #[test]

@@ -309,6 +309,14 @@ fn rules() {
 }
 
 #[test]
+fn replies_are_short() {
+    let rule =
+        format!("rate-limit {{ messages-per-second 1; action \"drop\"; reply \"{}\" }}", "x".repeat(4097));
+    check_rule(&rule, 58, "this reply is longer than 4096 bytes", "a code or a link");
+    check_rule("rate-limit { messages-per-second 1; reply \"\" }", 43, "`reply` is empty", "");
+}
+
+#[test]
 fn registries() {
     let json = |rest: &str| format!("validation {{ schema-type \"json\"; {rest} }}");
     let typed = |rest: &str| json(&format!("discriminator \"/t\"; {rest}"));

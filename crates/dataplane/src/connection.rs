@@ -1,7 +1,5 @@
 //! One client, its server, and how far they have come with each other.
 
-use std::sync::Arc;
-
 use wsi_inspect::{Refusal, Role, Session, Upgrade};
 use wsi_telemetry::audit::Origin;
 
@@ -169,7 +167,7 @@ impl Connection {
     pub fn renew(&mut self, core: &mut Core) {
         if let Phase::Open(session) = &mut self.phase
             && let Some(engine) = core.engines.get(session.engine().index())
-            && !Arc::ptr_eq(engine, session.engine())
+            && !session.goes_by(engine)
         {
             session.adopt(engine, core.now_ns);
         }

@@ -96,6 +96,11 @@ impl Leg {
         }
     }
 
+    /// Whose socket it is.
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
     /// Asks the ring to tell when there is something to read.
     pub fn watch(&mut self, ring: &mut Ring) {
         self.is_polled =

@@ -28,11 +28,12 @@ pub struct MemoryBound {
 impl MemoryBound {
     /// The bounds for connections under `engines` of which `tls_legs`, none, one or both, speak TLS.
     pub fn new<'a>(engines: impl IntoIterator<Item = &'a Engine>, tls_legs: u64) -> Self {
-        let (mut messages_max, mut deflate_max, mut ledger_max) = (0, 0, 0);
+        let (mut messages_max, mut deflate_max, mut changes_max, mut ledger_max) = (0, 0, 0, 0);
         let (mut process, mut ledger) = (0, 0);
         for engine in engines {
             messages_max = messages_max.max(engine.connection_size_max());
             deflate_max = deflate_max.max(engine.deflate_size_max());
+            changes_max = changes_max.max(engine.changes_size_max());
             ledger_max = ledger_max.max(engine.ledger_size_max());
             ledger = ledger.max(engine.ledger_size());
             process += engine.shared_size();
@@ -46,11 +47,11 @@ impl MemoryBound {
         // Windows of compressed messages, from the first one until the connection has had none for a while; those that refer
         // back to earlier messages stay.
         let tls_max = tls_legs * (TLS_SIZE_MAX - TLS_SIZE);
-        // And what rules remember of it.
+        // What a message that is changed becomes, one after the other; and what rules remember of it.
         let connection_max =
-            idle + messages_max + pending_max + unread_max + deflate_max + ledger_max + tls_max;
-        // One read: a message that is begun or grows, another that is to be written, and what is left of the read.
-        let step_max = messages_max + 2 * SCRATCH_SIZE as u64 + deflate_max + ledger_max;
+            idle + messages_max + pending_max + unread_max + deflate_max + tls_max + changes_max + ledger_max;
+        // One read: a message that is begun or grows, another that is to be written or becomes another, and what is left of the read.
+        let step_max = messages_max + 2 * SCRATCH_SIZE as u64 + deflate_max + changes_max + ledger_max;
         Self { process, shard: shard(), connection_idle: idle, connection_max, step_max }
     }
 }

@@ -1,12 +1,13 @@
 //! An open connection: read, inspect, send on, and stop reading when the other side does not keep up.
 
-use wsi_inspect::{Context, Role, Session, Transmit};
+use wsi_inspect::{Context, Role, Session, Transmit, Worker};
 use wsi_policy::Direction;
 
 use crate::{
     connection::{Connection, Phase},
     core::Core,
     leg::{Leg, Received},
+    ring::Ring,
     sink::AuditSink,
     turn::Allowance,
 };
@@ -139,9 +140,11 @@ impl Connection {
                 }
             };
             stats.bytes_sent[direction.index()] += sent as u64;
+            let replied = send_replies(session, source_leg, *now_ns, ring, context.worker);
+            stats.bytes_sent[direction.reverse().index()] += replied as u64;
             // Of a message that leaves in parts, the parts show before the message counts.
             let inspected = (session.inspected_size(direction) - inspected_before).max(sent as u64);
-            allowance.charge(step.frames, sent > 0, inspected);
+            allowance.charge(step.frames, sent + replied > 0, inspected);
             at += step.consumed;
             if at == end && sent == 0 {
                 break;
@@ -192,7 +195,11 @@ impl Connection {
                 Role::Client => Some(&mut self.client),
                 Role::Server => self.server.as_mut(),
             };
-            if let (Some(frame), Some(leg)) = (session.poll_close(role, &mut core.worker), leg) {
+            let Some(leg) = leg else { continue };
+            // Those that had to wait for the leg, or for a message that left in parts.
+            let replied = send_replies(session, leg, core.now_ns, &mut core.ring, &mut core.worker);
+            core.stats.bytes_sent[towards(role).index()] += replied as u64;
+            if let Some(frame) = session.poll_close(role, &mut core.worker) {
                 leg.send_frame(frame, core.now_ns, &mut core.ring, &mut core.worker);
             }
         }
@@ -207,5 +214,31 @@ impl Connection {
             Direction::ToServer => (Some(&mut self.client), self.server.as_mut()),
             Direction::ToClient => (self.server.as_mut(), Some(&mut self.client)),
         }
+    }
+}
+
+/// Answers the endpoint of `leg` for messages of its that were dropped, as far as it takes the answers. In bytes.
+#[inline]
+fn send_replies(
+    session: &mut Session,
+    leg: &mut Leg,
+    now_ns: u64,
+    ring: &mut Ring,
+    worker: &mut Worker,
+) -> usize {
+    let mut sent = 0;
+    while !leg.is_blocked()
+        && let Some(frame) = session.poll_reply(leg.role(), now_ns, worker)
+    {
+        sent += frame.bytes().len();
+        leg.send_frame(frame, now_ns, ring, worker);
+    }
+    sent
+}
+
+const fn towards(role: Role) -> Direction {
+    match role {
+        Role::Client => Direction::ToClient,
+        Role::Server => Direction::ToServer,
     }
 }

@@ -3,9 +3,11 @@
 mod format;
 mod parts;
 mod rates;
+mod redaction;
 mod schemas;
 
 use std::{
+    collections::{HashMap, HashSet},
     hash::{BuildHasher, Hash, RandomState},
     sync::Arc,
 };
@@ -29,6 +31,7 @@ use self::{
 pub(crate) use self::{
     format::{Format, Place, Reading},
     rates::{Buckets, Counts, KnownType, RatePlan, Rates},
+    redaction::{MASK, Redaction},
     schemas::{Registry, Schema, SchemaPlan, Schemas, TypeSchema},
 };
 use crate::{
@@ -62,6 +65,10 @@ pub struct Engine {
     hasher: RandomState,
     /// The same policy for connections that agreed on a subprotocol, for those subprotocols that its rules tell apart.
     speaking: Vec<(String, Arc<Self>)>,
+    /// What the senders of dropped messages are told, by the rule that dropped them.
+    replies: HashMap<RuleId, Arc<str>>,
+    /// What they match is nobody's business.
+    redacting: HashSet<RuleId>,
 }
 
 /// What is asked of the messages of one direction.
@@ -143,8 +150,18 @@ impl StreamPlan {
 }
 
 impl Plan {
-    pub fn database(&self) -> Option<&Database> {
-        self.scan.as_ref().map(|scan| &scan.database)
+    /// All that scratch space is needed for.
+    pub fn databases(&self) -> impl Iterator<Item = &Database> {
+        self.scan.iter().flat_map(|scan| {
+            let redaction = scan.redaction.iter().flat_map(|redaction| redaction.database.databases());
+            std::iter::once(&scan.database).chain(redaction)
+        })
+    }
+
+    /// The largest copies that may be made of a message to change it, in bytes: what it becomes, and becomes next.
+    fn changes_size_max(&self) -> u64 {
+        let changes = self.scan.as_ref().is_some_and(|scan| scan.redaction.is_some());
+        if changes { self.wire.message_size_max.saturating_mul(2) } else { 0 }
     }
 
     /// What is kept to match patterns over a message that comes in parts, in bytes.
@@ -178,12 +195,14 @@ pub(crate) struct ScanPlan {
     /// By pattern id.
     pub rules: Vec<PatternRule>,
     pub normalizer: Normalizer,
+    pub redaction: Option<Box<Redaction>>,
 }
 
 impl ScanPlan {
-    /// Whether it can look at a message that leaves before all of it has come: what is to be dropped must not have left.
+    /// Whether it can look at a message that leaves before all of it has come: what is to be dropped, or changed, must not have
+    /// left.
     fn takes_parts(&self, mode: Mode) -> bool {
-        let drops = self.rules.iter().any(|rule| rule.action == Action::Drop);
+        let drops = self.rules.iter().any(|rule| matches!(rule.action, Action::Drop | Action::Redact));
         self.stream_database.is_some() && (mode == Mode::Detect || !drops)
     }
 
@@ -217,6 +236,11 @@ pub enum EngineError {
     RuleSet { policy: String, set: String },
     #[error("{source}")]
     Schema { policy: String, rule: String, source: Box<json::SchemaError> },
+    #[error(
+        "agent \"{policy}\": {rule}: what is put in the place of a match would match again, so that no message could pass redacted; \
+        choose another `redact-with`, or let this rule drop"
+    )]
+    Replacement { policy: String, rule: String },
     #[error("agent \"{policy}\": more than 65,000 rules; split them over several agents")]
     TooManyRules { policy: String },
 }
@@ -225,7 +249,9 @@ impl EngineError {
     /// The policy, and the rule of it, at fault.
     pub fn place(&self) -> (&str, &str) {
         match self {
-            Self::Pattern { policy, rule, .. } | Self::Schema { policy, rule, .. } => (policy, rule),
+            Self::Pattern { policy, rule, .. }
+            | Self::Schema { policy, rule, .. }
+            | Self::Replacement { policy, rule } => (policy, rule),
             Self::Flags { policy, .. } | Self::RuleSet { policy, .. } | Self::TooManyRules { policy } => {
                 (policy, "")
             }
@@ -252,8 +278,10 @@ impl Engine {
 
     fn compile_with(policy: &Policy, index: usize, earlier: Option<&Self>) -> Result<Self, EngineError> {
         let rules = earlier.map_or_else(RuleTable::default, |earlier| earlier.rules.successor());
-        let mut compiler = Compiler { policy, rules, earlier };
+        let mut compiler = Compiler { policy, rules, earlier, replies: HashMap::new() };
         let parts = compiler.parts()?;
+        let patterns = parts.scan.iter().flatten().flat_map(|scan| &scan.rules);
+        let redacting = patterns.filter(|rule| rule.action == Action::Redact).map(|rule| rule.rule).collect();
         let engine = Self {
             index,
             name: policy.name.clone(),
@@ -273,6 +301,8 @@ impl Engine {
             violations: parts.violations,
             hasher: earlier.map_or_else(RandomState::new, |earlier| earlier.hasher.clone()),
             speaking: Vec::new(),
+            replies: compiler.replies,
+            redacting,
         };
         let speaking = parts.subprotocols().into_iter().map(|name| {
             let plans = parts.plans(Some(name));
@@ -355,6 +385,21 @@ impl Engine {
         self.hasher.hash_one(value)
     }
 
+    /// What the sender of a message that `rule` drops is told.
+    pub(crate) fn reply(&self, rule: RuleId) -> Option<&Arc<str>> {
+        self.replies.get(&rule)
+    }
+
+    /// What breaks `rule` is to be hidden, also from records.
+    pub(crate) fn redacts(&self, rule: RuleId) -> bool {
+        self.redacting.contains(&rule)
+    }
+
+    /// The largest copies that are made at a time of a message that is changed, in bytes.
+    pub fn changes_size_max(&self) -> u64 {
+        self.plans.iter().map(Plan::changes_size_max).max().unwrap_or(0)
+    }
+
     pub(crate) fn plan(&self, direction: Direction) -> &Plan {
         &self.plans[direction.index()]
     }
@@ -369,13 +414,22 @@ struct Compiler<'a> {
     policy: &'a Policy,
     rules: RuleTable,
     earlier: Option<&'a Engine>,
+    replies: HashMap<RuleId, Arc<str>>,
 }
 
 /// The rules of a content filter, compiled for whichever directions it holds in.
 struct FilterRules<'a> {
     filter: &'a ContentFilter,
-    patterns: Vec<(Expression, PatternRule)>,
+    patterns: Vec<FilterPattern>,
     size: Option<(u64, RuleId)>,
+}
+
+#[derive(Debug)]
+pub(crate) struct FilterPattern {
+    expression: Expression,
+    rule: PatternRule,
+    is_built_in: bool,
+    redact_with: Option<Arc<str>>,
 }
 
 impl<'p> Compiler<'p> {
@@ -383,7 +437,7 @@ impl<'p> Compiler<'p> {
         let policy = self.policy;
         let mut readings = Readings::of(policy);
         let schemas = schemas::compile(policy, &mut readings).map_err(|fault| self.fault(fault))?;
-        let validations = self.named(&policy.validations, |rule| &rule.name)?;
+        let validations = self.named(&policy.validations, |rule| (&rule.name, rule.reply.as_deref()))?;
         let rates = self.rates(&mut readings)?;
         let filters =
             policy.content_filters.iter().map(|filter| self.filter(filter)).collect::<Result<Vec<_>, _>>()?;
@@ -403,6 +457,7 @@ impl<'p> Compiler<'p> {
         let earlier = self.earlier.map_or(&[][..], |earlier| &earlier.rate_plans);
         let limits = self.policy.rate_limits.iter().map(|limit| {
             let rule = self.rule(limit.name.clone())?;
+            self.replies.extend(limit.reply.as_deref().map(|text| (rule, text.into())));
             if rates::is_plain(limit) {
                 return Ok(RateRule { limit, rule, plan: None });
             }
@@ -427,8 +482,19 @@ impl<'p> Compiler<'p> {
         EngineError::Schema { policy: self.policy.name.clone(), rule, source: Box::new(source) }
     }
 
-    fn named<T>(&mut self, rules: &[T], name: impl Fn(&T) -> &String) -> Result<Vec<RuleId>, EngineError> {
-        rules.iter().map(|rule| self.rule(name(rule).clone())).collect()
+    /// The numbers of rules of which `show` gives the name and the reply.
+    fn named<T>(
+        &mut self,
+        rules: &[T],
+        show: impl Fn(&T) -> (&String, Option<&str>),
+    ) -> Result<Vec<RuleId>, EngineError> {
+        let name_one = |rule| {
+            let (name, reply) = show(rule);
+            let id = self.rule(name.clone())?;
+            self.replies.extend(reply.map(|text| (id, text.into())));
+            Ok(id)
+        };
+        rules.iter().map(name_one).collect()
     }
 
     fn rule(&mut self, name: String) -> Result<RuleId, EngineError> {
@@ -437,18 +503,26 @@ impl<'p> Compiler<'p> {
 
     fn filter<'f>(&mut self, filter: &'f ContentFilter) -> Result<FilterRules<'f>, EngineError> {
         let mut patterns = Vec::new();
+        let redact_with: Option<Arc<str>> = filter.redact_with.as_deref().map(Into::into);
+        let mut add = |expression, rule, is_built_in| {
+            let (rule, redact_with) = (pattern_rule(rule, filter), redact_with.clone());
+            patterns.push(FilterPattern { expression, rule, is_built_in, redact_with });
+        };
         for (i, pattern) in filter.patterns.iter().enumerate() {
             let rule = self.rule(format!("{}/block-patterns-{}", filter.name, i + 1))?;
-            patterns.push((self.expression(pattern)?, pattern_rule(rule, filter)));
+            add(self.expression(pattern)?, rule, false);
         }
         for set in &filter.rule_sets {
             let builtin = wsi_scan::builtin::rule_set(set)
                 .ok_or_else(|| EngineError::RuleSet { policy: self.policy.name.clone(), set: set.clone() })?;
             for each in builtin {
                 let rule = self.rule(format!("{}/{}", filter.name, each.name))?;
-                let expression = self.regex(each.expression, each.flags)?;
-                patterns.push((expression, pattern_rule(rule, filter)));
+                add(self.regex(each.expression, each.flags)?, rule, true);
             }
+        }
+        if let Some(text) = &filter.reply {
+            let text: Arc<str> = text.as_str().into();
+            self.replies.extend(patterns.iter().map(|each| (each.rule.rule, Arc::clone(&text))));
         }
         let size = match filter.message_size_max {
             Some(size) => Some((size, self.rule(format!("{}/max-message-size", filter.name))?)),
@@ -498,28 +572,30 @@ impl<'p> Compiler<'p> {
         }
         let patterns: Vec<_> = (0..)
             .zip(&chosen)
-            .map(|(id, (expression, _))| Pattern { id: PatternId(id), expression: expression.clone() })
+            .map(|(id, each)| Pattern { id: PatternId(id), expression: each.expression.clone() })
             .collect();
+        let name = |pattern: &FilterPattern| self.rules.name(pattern.rule.rule).to_owned();
         let fault = |source| {
             let index = match &source {
                 wsi_scan::CompileError::Pattern { index, .. } => Some(*index),
                 wsi_scan::CompileError::Set { .. } => None,
             };
-            let rule = index.and_then(|index| chosen.get(index)).map(|(_, pattern)| pattern.rule);
+            let pattern = index.and_then(|index| chosen.get(index));
             EngineError::Pattern {
                 policy: self.policy.name.clone(),
-                rule: rule.map_or_else(String::new, |rule| self.rules.name(rule).to_owned()),
+                rule: pattern.map_or_else(String::new, |pattern| name(pattern)),
                 source: Box::new(source),
             }
         };
         let database = Database::compile(&patterns).map_err(fault)?;
-        let rules: Vec<_> = chosen.iter().map(|(_, rule)| *rule).collect();
+        let rules: Vec<_> = chosen.iter().map(|each| each.rule).collect();
         let sets = rules.iter().map(|rule| rule.kinds);
         let normalizer = Normalizer::new(sets, self.policy.limits.normalize_depth_max);
         let comes_in_parts = self.message_size_max(filters) > self.policy.limits.held_size_max;
         let stream_database =
             if comes_in_parts { StreamDatabase::compile(&patterns).map_err(fault)? } else { None };
-        Ok(Some(Arc::new(ScanPlan { database, stream_database, rules, normalizer })))
+        let redaction = Redaction::compile(self.policy, &chosen, name)?.map(Box::new);
+        Ok(Some(Arc::new(ScanPlan { database, stream_database, rules, normalizer, redaction })))
     }
 }
 

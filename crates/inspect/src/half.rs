@@ -6,7 +6,13 @@ use wsi_policy::Direction;
 use wsi_ratelimit::Bucket;
 use wsi_ws::{Assembler, Decoder, Role, deflate::Flow};
 
-use crate::{engine::Engine, pipeline::Stream, recompress::Recompressor, stage, transmit::OwnedFrame};
+use crate::{
+    engine::Engine,
+    pipeline::{Reply, Stream},
+    recompress::Recompressor,
+    stage,
+    transmit::OwnedFrame,
+};
 
 /// Receiving state of one direction. Nearly all of it is inline and small: an idle connection holds two.
 #[derive(Debug)]
@@ -25,6 +31,8 @@ pub(crate) struct Half {
     pub recompressor: Option<Box<Recompressor>>,
     /// A frame that must leave before more input is taken.
     pub ready: Option<Box<OwnedFrame>>,
+    /// What the sender is still to be told of its messages that were dropped.
+    pub replies: Vec<Reply>,
     /// The sender has sent a close frame: what follows is not read (RFC 6455 section 5.5.1).
     pub is_closed: bool,
     /// When the first byte of what is not complete came, be it a message or a frame's header.
@@ -64,6 +72,7 @@ impl Half {
             buckets: stage::rate::buckets(engine.plan(direction), now_ns),
             control: Bucket::full(&engine.control_rate, now_ns),
             ready: None,
+            replies: Vec::new(),
             is_closed: false,
             message_began_ns: None,
         }

@@ -23,7 +23,7 @@ mod worker;
 pub use condition::Condition;
 pub use engine::{Engine, EngineError};
 pub use event::{Event, EventSink, Initiator, Outcome, Totals, VerdictEvent};
-pub use pipeline::{Permit, Verdict};
+pub use pipeline::{Permit, Reply, Verdict};
 pub use rules::{Breach, Refusal, RuleId, RuleTable};
 pub use session::{Context, Legs, Session, Step};
 pub use stats::Stats;

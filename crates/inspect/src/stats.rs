@@ -11,6 +11,12 @@ pub struct Stats {
     pub message_bytes: [u64; 2],
     pub control_frames: [u64; 2],
     pub passed_uninspected: u64,
+    /// Messages and control frames that passed redacted, and those that were to be and could not.
+    pub redacted: u64,
+    pub redact_failures: u64,
+    /// Replies to senders of dropped messages, and those that were left out because the sender did not take them.
+    pub replies_sent: u64,
+    pub replies_omitted: u64,
     /// Upgrades that were answered with 101, and with anything else.
     pub upgrades_accepted: u64,
     pub upgrades_refused: u64,

@@ -55,6 +55,12 @@ impl OwnedFrame {
         Self::frame(fin, opcode, buffer, key)
     }
 
+    /// Frames what became of a message, or of a control payload, that was changed; `buffer` has [`HEADER_SIZE_MAX`] bytes in front
+    /// of it.
+    pub(crate) fn from_buffer(_: Permit, opcode: Opcode, buffer: Vec<u8>, key: Option<[u8; 4]>) -> Self {
+        Self::frame(true, opcode, buffer, key)
+    }
+
     /// Frames what an inspected message was compressed to; `buffer` has [`HEADER_SIZE_MAX`] bytes in front of it.
     pub(crate) fn from_compressed(_: Permit, opcode: Opcode, buffer: Vec<u8>, key: Option<[u8; 4]>) -> Self {
         let mut frame = Self::frame(true, opcode, buffer, key);
@@ -65,6 +71,11 @@ impl OwnedFrame {
     /// Frames an inspected control payload.
     pub(crate) fn from_control(_: Permit, opcode: Opcode, payload: &[u8], key: Option<[u8; 4]>) -> Self {
         Self::frame(true, opcode, with_header_room(payload), key)
+    }
+
+    /// Frames a text of our own.
+    pub(crate) fn from_reply(_: Permit, text: &str, key: Option<[u8; 4]>) -> Self {
+        Self::frame(true, Opcode::Text, with_header_room(text.as_bytes()), key)
     }
 
     /// A close frame of our own: it carries nothing of a peer's.

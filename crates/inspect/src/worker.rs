@@ -43,7 +43,7 @@ impl Worker {
         let mut scratch = Scratch::default();
         let mut stats = Vec::new();
         for engine in engines {
-            for database in engine.plans.iter().filter_map(Plan::database) {
+            for database in engine.plans.iter().flat_map(Plan::databases) {
                 scratch.fit(database)?;
             }
             stats.push(Stats::new(engine.rules.names().len()));
@@ -64,7 +64,7 @@ impl Worker {
     /// # Errors
     /// Hyperscan's, when scratch space can't be had.
     pub fn adopt(&mut self, engine: &Engine) -> Result<(), wsi_scan::ScanError> {
-        for database in engine.plans.iter().filter_map(Plan::database) {
+        for database in engine.plans.iter().flat_map(Plan::databases) {
             self.scratch.fit(database)?;
         }
         let rules = engine.rules.names().len();

@@ -218,6 +218,8 @@ fn policy(action: Action) -> Policy {
             directions: Directions::Both,
             normalize: Normalize::default(),
             action,
+            redact_with: None,
+            reply: None,
             message_size_max: None,
         }],
         ..Policy::default()

@@ -86,6 +86,7 @@ fn validation(folder: &Path, schema_type: SchemaType) -> Validation {
         messages: MessageTypes::Any,
         subprotocols: None,
         action: Action::Drop,
+        reply: None,
     }
 }
 

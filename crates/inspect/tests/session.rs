@@ -257,6 +257,7 @@ fn validating(action: Action) -> (Policy, tempfile::TempDir) {
         messages: MessageTypes::Text,
         subprotocols: None,
         action,
+        reply: None,
     };
     (Policy { validations: vec![validation], ..policy() }, folder)
 }
@@ -402,6 +403,7 @@ fn what_patterns_want_decoded_and_cannot_be_is_not_inspected() {
         directions: Directions::Both,
         messages: MessageTypes::Binary,
         action: Action::Alert,
+        reply: None,
     };
     for (failure_mode, passes) in [(FailureMode::Open, true), (FailureMode::Closed, false)] {
         let policy = Policy { failure_mode, validations: vec![validation.clone()], ..filtering(CLOSE_1008) };

@@ -7,6 +7,8 @@ use wsi_ws::CloseCode;
 pub enum Action {
     /// Recorded and counted; the message passes.
     Alert,
+    /// What breaks the rule is replaced, and the rest of the message passes; where that can't be done, it is discarded.
+    Redact,
     /// The message is discarded; the connection goes on.
     Drop,
     /// Both legs are closed.

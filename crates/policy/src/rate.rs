@@ -16,6 +16,8 @@ pub struct RateLimit {
     pub types: Option<TypeRates>,
     pub directions: Directions,
     pub action: Action,
+    /// What the sender of a message that this drops is told.
+    pub reply: Option<String>,
 }
 
 impl Default for RateLimit {
@@ -28,6 +30,7 @@ impl Default for RateLimit {
             types: None,
             directions: Directions::ToServer,
             action: Action::Close(CloseCode::POLICY_VIOLATION),
+            reply: None,
         }
     }
 }

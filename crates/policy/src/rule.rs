@@ -55,6 +55,10 @@ pub struct ContentFilter {
     pub directions: Directions,
     pub normalize: Normalize,
     pub action: Action,
+    /// What takes the place of a match, under [`Action::Redact`]; `None`: a `*` for each character.
+    pub redact_with: Option<String>,
+    /// A text message for the sender of each message that the rule drops.
+    pub reply: Option<String>,
     /// Larger messages are closed with 1009, whatever `action` says.
     pub message_size_max: Option<u64>,
 }

@@ -21,6 +21,8 @@ pub struct Validation {
     /// Connections that agreed on one of these; `None`: on any, or none.
     pub subprotocols: Option<Vec<String>>,
     pub action: Action,
+    /// What the sender of a message that this drops is told.
+    pub reply: Option<String>,
 }
 
 impl Validation {

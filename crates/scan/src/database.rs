@@ -9,8 +9,9 @@ use std::{
 use hyperscan::{BlockDatabase, Builder, Matching, Patterns};
 
 use crate::{
-    CompileError, Flow, MatchSink, Pattern, PatternId, ScanError, Scratch, error::advice,
-    pattern::error_reason,
+    CompileError, Flow, MatchSink, Pattern, PatternId, ScanError, Scratch,
+    error::advice,
+    pattern::{Reports, error_reason},
 };
 
 /// A compiled set of patterns: immutable, and shared by all cores.
@@ -35,10 +36,14 @@ impl Database {
     /// # Errors
     /// Names the first pattern at fault, by its index, with what to write instead.
     pub fn compile(patterns: &[Pattern]) -> Result<Self, CompileError> {
+        Self::compile_reporting(patterns, Reports::Once)
+    }
+
+    pub(crate) fn compile_reporting(patterns: &[Pattern], reports: Reports) -> Result<Self, CompileError> {
         let select = |unicode| {
             let of_engine =
                 patterns.iter().enumerate().filter(move |(_, pattern)| pattern.is_unicode() == unicode);
-            compile_engine(of_engine)
+            compile_engine(of_engine, reports)
         };
         Ok(Self { bytes: select(false)?, text: select(true)?, identity: Arc::new(Identity(0)) })
     }
@@ -51,8 +56,8 @@ impl Database {
     /// Reports each pattern id found in `bytes` to `sink`, at its first match, in no useful order between patterns.
     ///
     /// An id is reported once, except that ids shared between a pattern with the flag `u` and one without may be
-    /// reported twice. There is no start of a match: Hyperscan gives it only to patterns that report every match.
-    /// Time is linear in the length.
+    /// reported twice. There is no start of a match: [`SpanDatabase`](crate::SpanDatabase) has it. Time is linear in the
+    /// length.
     ///
     /// # Errors
     /// [`ScanError::UnfittedScratch`] before [`Scratch::fit`] with this database, [`ScanError::TooLong`] beyond
@@ -63,6 +68,16 @@ impl Database {
         bytes: &[u8],
         sink: &mut S,
     ) -> Result<(), ScanError> {
+        self.scan_spans(scratch, bytes, |id, _, end| sink.on_match(id, end))
+    }
+
+    /// `sink` hears of the pattern, and of where its match starts, if that is reported, and ends.
+    pub(crate) fn scan_spans(
+        &self,
+        scratch: &mut Scratch,
+        bytes: &[u8],
+        mut sink: impl FnMut(PatternId, usize, usize) -> Flow,
+    ) -> Result<(), ScanError> {
         if !scratch.is_fitted(self) {
             return Err(ScanError::UnfittedScratch);
         }
@@ -70,12 +85,12 @@ impl Database {
             return Err(ScanError::TooLong { length: bytes.len() });
         }
         if let Some(engine) = &self.bytes
-            && run(engine, scratch, bytes, sink)? == Flow::Stop
+            && run(engine, scratch, bytes, &mut sink)? == Flow::Stop
         {
             return Ok(());
         }
         if let Some(engine) = &self.text {
-            scan_text(engine, scratch, bytes, sink)?;
+            scan_text(engine, scratch, bytes, &mut sink)?;
         }
         Ok(())
     }
@@ -100,13 +115,16 @@ const SUBSTITUTE: u8 = 0x1a;
 
 fn compile_engine<'a>(
     patterns: impl Iterator<Item = (usize, &'a Pattern)>,
+    reports: Reports,
 ) -> Result<Option<BlockDatabase>, CompileError> {
     let patterns: Vec<_> = patterns.collect();
     if patterns.is_empty() {
         return Ok(None);
     }
-    let translated: Vec<_> =
-        patterns.iter().map(|(index, pattern)| pattern.to_engine(*index)).collect::<Result<_, _>>()?;
+    let translated: Vec<_> = patterns
+        .iter()
+        .map(|(index, pattern)| pattern.to_engine(*index, reports))
+        .collect::<Result<_, _>>()?;
     Patterns(translated).build().map(Some).map_err(|error| compile_fault(&error, &patterns))
 }
 
@@ -126,11 +144,11 @@ fn failed_position(error: &hyperscan::Error) -> Option<usize> {
     }
 }
 
-fn scan_text<S: MatchSink>(
+fn scan_text(
     engine: &BlockDatabase,
     scratch: &mut Scratch,
     bytes: &[u8],
-    sink: &mut S,
+    sink: &mut impl FnMut(PatternId, usize, usize) -> Flow,
 ) -> Result<(), ScanError> {
     if std::str::from_utf8(bytes).is_ok() {
         return run(engine, scratch, bytes, sink).map(drop);
@@ -146,17 +164,17 @@ fn scan_text<S: MatchSink>(
     outcome
 }
 
-fn run<S: MatchSink>(
+fn run(
     engine: &BlockDatabase,
     scratch: &Scratch,
     bytes: &[u8],
-    sink: &mut S,
+    sink: &mut impl FnMut(PatternId, usize, usize) -> Flow,
 ) -> Result<Flow, ScanError> {
     let engine_scratch = scratch.engine().ok_or(ScanError::UnfittedScratch)?;
     let mut panic = None;
-    let outcome = engine.scan(bytes, engine_scratch, |id: u32, _from: u64, to: u64, _flags: u32| {
+    let outcome = engine.scan(bytes, engine_scratch, |id: u32, from: u64, to: u64, _flags: u32| {
         // A panic must not unwind into C, which would abort the process: it waits until the scan is over.
-        match catch_unwind(AssertUnwindSafe(|| sink.on_match(PatternId(id), to as usize))) {
+        match catch_unwind(AssertUnwindSafe(|| sink(PatternId(id), from as usize, to as usize))) {
             Ok(Flow::Continue) => Matching::Continue,
             Ok(Flow::Stop) => Matching::Terminate,
             Err(payload) => {

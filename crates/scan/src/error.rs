@@ -39,6 +39,9 @@ pub enum ScanError {
     /// Hyperscan counts in 32 bits.
     #[error("{length} bytes are more than one scan takes ({max}); lower the message size limit", max = u32::MAX)]
     TooLong { length: usize },
+    /// More matches than are looked for one by one.
+    #[error("patterns match in more places than are looked for")]
+    TooManyMatches,
     /// Hyperscan failed: in practice only for want of memory.
     #[error("Hyperscan failed: {0}")]
     Engine(String),

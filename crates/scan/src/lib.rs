@@ -29,6 +29,7 @@ pub mod normalize;
 pub mod pattern;
 pub mod scratch;
 pub mod sink;
+mod spans;
 pub mod stream;
 
 pub use database::Database;
@@ -37,4 +38,5 @@ pub use normalize::{Kinds, Normalizer};
 pub use pattern::{Expression, Pattern, PatternId, RegexFlags};
 pub use scratch::Scratch;
 pub use sink::{Flow, MatchSink};
+pub use spans::SpanDatabase;
 pub use stream::{Stream, StreamDatabase};

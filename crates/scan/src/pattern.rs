@@ -17,6 +17,17 @@ pub struct Pattern {
     pub expression: Expression,
 }
 
+/// What is reported of a pattern.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reports {
+    /// That it occurs.
+    Once,
+    /// Every match, with its start.
+    Spans,
+    /// Every match.
+    Ends,
+}
+
 /// The two languages of patterns.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Expression {
@@ -69,13 +80,21 @@ impl Pattern {
     }
 
     /// `index` is the position to name in an error.
-    pub(crate) fn to_engine(&self, index: usize) -> Result<hyperscan::Pattern, CompileError> {
+    pub(crate) fn to_engine(
+        &self,
+        index: usize,
+        reports: Reports,
+    ) -> Result<hyperscan::Pattern, CompileError> {
         let fault = |reason: &str, advice| {
             Err(CompileError::Pattern { index, expression: self.text(), reason: reason.into(), advice })
         };
-        // Callers want to know that a pattern occurs, so one report for each scan will do: this lets Hyperscan
-        // forget a pattern once found. It can't be combined with the start of a match.
-        let mut flags = PatternFlags::SINGLEMATCH;
+        // Who only asks whether a pattern occurs has enough of one report: this lets Hyperscan forget a pattern once found. It can't
+        // be combined with the start of a match.
+        let mut flags = match reports {
+            Reports::Once => PatternFlags::SINGLEMATCH,
+            Reports::Spans => PatternFlags::SOM_LEFTMOST,
+            Reports::Ends => PatternFlags::empty(),
+        };
         let expression = match &self.expression {
             Expression::Literal(bytes) if bytes.is_empty() => {
                 return fault(EMPTY_REASON, Some("write the text to look for"));

@@ -115,15 +115,23 @@ pub fn check_end(world: &World, oracle: &Oracle<'_>) -> Result<(), String> {
     if counted != expected {
         return Err(format!("{counted:?} is counted instead of {expected:?}"));
     }
+    let redacted = [stats.redacted, stats.redact_failures];
+    let expected = oracle.courses.iter().map(|course| [course.redacted, course.redact_failures]);
+    let expected = expected.fold([0, 0], |sum, each| [sum[0] + each[0], sum[1] + each[1]]);
+    if redacted != expected {
+        return Err(format!("{redacted:?} redactions and failures are counted instead of {expected:?}"));
+    }
+    let owed: u64 = oracle.courses.iter().map(|course| course.owed_replies).sum();
+    let came: u64 = world.receivers.iter().map(|receiver| receiver.replies).sum();
+    if (stats.replies_sent, stats.replies_sent + stats.replies_omitted) != (came, owed) {
+        let (sent, omitted) = (stats.replies_sent, stats.replies_omitted);
+        return Err(format!("{came} answers came of {owed}; {sent} were sent and {omitted} omitted"));
+    }
     for direction in Direction::BOTH {
         let at = direction.index();
-        let arrives = &oracle.courses[at].arrives;
-        let sizes = arrives.iter().filter_map(|got| match got {
-            Got::Message { payload, .. } => Some(payload.len()),
-            Got::Control { .. } => None,
-        });
-        let sizes: Vec<_> = sizes.collect();
-        if world.told.messages[at] != sizes || world.told.controls[at] != arrives.len() - sizes.len() {
+        let course = &oracle.courses[at];
+        let controls = course.arrives.iter().filter(|got| matches!(got, Got::Control { .. })).count();
+        if world.told.messages[at] != course.passed_sizes || world.told.controls[at] != controls {
             return Err(format!("{}: not every message that passed is told", direction.name()));
         }
     }

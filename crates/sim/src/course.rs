@@ -10,7 +10,7 @@ use crate::{
     peer::{Frame, PING_BETWEEN, Written},
     receiver::Got,
     scenario::{
-        DEEP, FRAGMENTS_MAX, HELD_SIZE_MAX, MESSAGE_SIZE_MAX, Sent, TOKEN, TOKEN_ESCAPED, UNDECODABLE,
+        DEEP, FRAGMENTS_MAX, HELD_SIZE_MAX, MESSAGE_SIZE_MAX, Sent, TOKEN, TOKEN_ESCAPED, UNDECODABLE, UNSEEN,
     },
     told::Verdict,
 };
@@ -62,9 +62,16 @@ pub struct Course<'a> {
     looming: Option<Looming>,
     /// Messages, pings and pongs that arrive, in order.
     pub arrives: Vec<Got>,
+    /// Of messages that passed, as they came.
+    pub passed_sizes: Vec<usize>,
     pub verdicts: Vec<Verdict>,
     pub end: Option<End>,
     pub uninspected: u64,
+    /// Messages and control frames in which something was hidden, and those in which it could not be.
+    pub redacted: u64,
+    pub redact_failures: u64,
+    /// Messages of which the sender is to be told that they were dropped.
+    pub owed_replies: u64,
     /// Messages that were inspected, and their bytes.
     pub inspected: (u64, u64),
     /// An item became whole in the last delivery.
@@ -93,9 +100,13 @@ impl<'a> Course<'a> {
             has_begun: false,
             looming: None,
             arrives: Vec::new(),
+            passed_sizes: Vec::new(),
             verdicts: Vec::new(),
             end: None,
             uninspected: 0,
+            redacted: 0,
+            redact_failures: 0,
+            owed_replies: 0,
             inspected: (0, 0),
             has_completed: false,
         }
@@ -191,8 +202,7 @@ impl<'a> Course<'a> {
             Sent::Control { opcode, payload } => self.control(opcode.bits(), payload, moment),
             Sent::Close { code, reason } => {
                 // It can't be withheld: what would be dropped closes.
-                let passes = reason.is_empty() || self.scan(frame.opcode, reason.as_bytes(), moment);
-                if passes {
+                if reason.is_empty() || self.scan(frame.opcode, reason.as_bytes(), moment).is_some() {
                     self.end = Some(End::Passed(*code));
                 }
             }
@@ -203,8 +213,9 @@ impl<'a> Course<'a> {
         if !self.control.take(1, moment.now_ns) {
             return self.fault("limits/control-frames-per-second", 1008);
         }
-        if payload.is_empty() || self.scan(opcode, payload, moment) {
-            self.arrives.push(Got::Control { opcode, payload: payload.to_vec() });
+        let passes = if payload.is_empty() { Some(Vec::new()) } else { self.scan(opcode, payload, moment) };
+        if let Some(payload) = passes {
+            self.arrives.push(Got::Control { opcode, payload });
         }
     }
 
@@ -214,10 +225,21 @@ impl<'a> Course<'a> {
             // Only detect mode holds it.
             self.tell("content-filter-1/max-message-size", close(1009), Mode::Detect);
         }
-        let passes = self.rate(payload.len(), moment.now_ns) && self.scan(opcode, payload, moment);
-        if passes {
-            self.arrives.push(Got::Message { opcode, payload: payload.to_vec() });
+        let keeps_rate = self.rate(payload.len(), moment.now_ns);
+        if let Some(passes) = keeps_rate.then(|| self.scan(opcode, payload, moment)).flatten() {
+            self.passed_sizes.push(payload.len());
+            self.arrives.push(Got::Message { opcode, payload: passes });
+        } else if self.end.is_none() && self.is_answered() {
+            self.owed_replies += 1;
         }
+    }
+
+    /// Whether the rule that broke last has something to say to the sender.
+    fn is_answered(&self) -> bool {
+        let is_rate = self.verdicts.last().is_some_and(|verdict| verdict.rule == "rate-limit-1");
+        let of_rate = || self.policy.rate_limits.first()?.reply.as_ref();
+        let of_filter = || self.filter?.reply.as_ref();
+        if is_rate { of_rate().is_some() } else { of_filter().is_some() }
     }
 
     /// Whether the message passes on.
@@ -230,8 +252,39 @@ impl<'a> Course<'a> {
         self.carry_out("rate-limit-1", action)
     }
 
-    /// Content and budget; whether the message passes.
-    fn scan(&mut self, opcode: u8, payload: &[u8], moment: Moment) -> bool {
+    /// Content and budget; what passes of the message.
+    fn scan(&mut self, opcode: u8, payload: &[u8], moment: Moment) -> Option<Vec<u8>> {
+        let is_redacted = self.policy.mode == Mode::Enforce
+            && moment.condition != Some(Condition::ScratchExhausted)
+            && contains(payload, TOKEN)
+            && self.filter.is_some_and(|filter| filter.action == Action::Redact);
+        let told = self.verdicts.len();
+        if !self.inspect(opcode, payload, is_redacted, moment) {
+            return None;
+        }
+        if !is_redacted {
+            return Some(payload.to_vec());
+        }
+        let rule = "content-filter-1/block-patterns-1";
+        if self.verdicts.len() > told {
+            // It could not be inspected to its end, and would have passed all the same, if there were nothing to hide in it.
+            self.verdicts.truncate(told);
+            self.uninspected -= 1;
+            self.redact_failures += 1;
+            let is_close = opcode == Opcode::Close.bits();
+            self.carry_out(
+                rule,
+                if is_close { Action::Close(CloseCode::POLICY_VIOLATION) } else { Action::Drop },
+            );
+            return None;
+        }
+        self.redacted += 1;
+        self.carry_out(rule, Action::Redact);
+        Some(redacted(payload, opcode))
+    }
+
+    /// Whether the message passes, redacted or not.
+    fn inspect(&mut self, opcode: u8, payload: &[u8], is_redacted: bool, moment: Moment) -> bool {
         let mut alert = false;
         if let Some(filter) = self.filter {
             if moment.condition == Some(Condition::ScratchExhausted) {
@@ -245,7 +298,7 @@ impl<'a> Course<'a> {
                     action => action,
                 };
                 alert = action == Action::Alert;
-                if !alert && !self.carry_out("content-filter-1/block-patterns-1", action) {
+                if !alert && !is_redacted && !self.carry_out("content-filter-1/block-patterns-1", action) {
                     return false;
                 }
             } else if contains(payload, DEEP) {
@@ -271,7 +324,7 @@ impl<'a> Course<'a> {
     fn carry_out(&mut self, rule: &str, action: Action) -> bool {
         self.tell(rule, Outcome::Message(action), self.policy.mode);
         match (self.policy.mode, action) {
-            (Mode::Detect, _) | (_, Action::Alert) => true,
+            (Mode::Detect, _) | (_, Action::Alert | Action::Redact) => true,
             (Mode::Enforce, Action::Drop) => false,
             (Mode::Enforce, Action::Close(code)) => {
                 self.end = Some(End::Verdict(code.as_u16()));
@@ -337,6 +390,18 @@ impl Bucket {
 
 pub fn close(code: u16) -> Outcome {
     Outcome::Message(CloseCode::new(code).map_or(Action::Alert, Action::Close))
+}
+
+/// The payload with the token hidden, and what nobody sees behind it: in text by the character, else by the byte.
+fn redacted(payload: &[u8], opcode: u8) -> Vec<u8> {
+    let start = payload.windows(TOKEN.len()).position(|window| window == TOKEN).unwrap_or(payload.len());
+    let unseen = UNSEEN.len_utf8();
+    let (mut end, mut count) = (start + TOKEN.len(), TOKEN.len());
+    while payload[end..].starts_with(UNSEEN.encode_utf8(&mut [0; 4]).as_bytes()) {
+        end += unseen;
+        count += if opcode == Opcode::Text.bits() { 1 } else { unseen };
+    }
+    [&payload[..start], &vec![b'*'; count], &payload[end..]].concat()
 }
 
 fn contains(payload: &[u8], needle: &[u8]) -> bool {

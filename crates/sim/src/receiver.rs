@@ -3,7 +3,7 @@
 use wsi_policy::Direction;
 use wsi_ws::deflate::Flow;
 
-use crate::deflate::Inflater;
+use crate::{deflate::Inflater, scenario::REPLY};
 
 /// What arrives at a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub struct Receiver {
     open: Option<Open>,
     /// In order of arrival.
     pub got: Vec<Got>,
+    /// Messages that did not come from the other peer.
+    pub replies: u64,
     /// The close frame, if it has come, and its code.
     pub close: Option<Option<u16>>,
 }
@@ -41,6 +43,7 @@ impl Receiver {
             unread: Vec::new(),
             open: None,
             got: Vec::new(),
+            replies: 0,
             close: None,
         }
     }
@@ -138,7 +141,11 @@ impl Receiver {
         if opcode == 1 && std::str::from_utf8(&payload).is_err() {
             return Err("text that is not UTF-8".into());
         }
-        self.got.push(Got::Message { opcode, payload });
+        if payload == REPLY.as_bytes() {
+            self.replies += 1;
+        } else {
+            self.got.push(Got::Message { opcode, payload });
+        }
         Ok(())
     }
 }

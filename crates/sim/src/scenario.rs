@@ -18,8 +18,13 @@ pub const TOKEN: &[u8] = b"<<ATTACK>>";
 pub const TOKEN_ESCAPED: &[u8] = br"\u003c\u003cATTACK>>";
 /// More times over encoded than [`Limits::NORMALIZE_DEPTH_MAX_DEFAULT`].
 pub const DEEP: &[u8] = b"%25252525252541";
+/// A character without width.
+pub const UNSEEN: char = '\u{202e}';
 /// No MessagePack begins with it.
 pub const UNDECODABLE: u8 = 0xc1;
+/// What the sender of a dropped message is told; long enough to be worth compressing.
+pub const REPLY: &str =
+    r#"{"error":"your message was dropped","because":"a rule of this route does not allow your message"}"#;
 /// The filter's limit; above 4 KiB, so that the budget of large messages plays too.
 pub const MESSAGE_SIZE_MAX: usize = 6_000;
 /// What may be held where the filter does not say less.
@@ -73,8 +78,12 @@ impl Scenario {
         let policy = policy(&mut random);
         let legs = Legs { client: agreement(&mut random), server: agreement(&mut random) };
         let (is_unsteady, is_slow) = (random.one_in(2), random.one_in(3));
-        let packs = !policy.validations.is_empty();
-        let sends = Direction::BOTH.map(|direction| script(direction, &legs, packs, &mut random));
+        let habits = Habits {
+            packs: !policy.validations.is_empty(),
+            // How much of what stands around an escape belongs to it, a plain oracle can't say.
+            escapes: policy.content_filters.iter().all(|filter| filter.action != Action::Redact),
+        };
+        let sends = Direction::BOTH.map(|direction| script(direction, &legs, habits, &mut random));
         Self { policy, legs, is_unsteady, is_slow, sends }
     }
 }
@@ -88,7 +97,17 @@ fn policy(random: &mut Random) -> Policy {
         rule_sets: Vec::new(),
         directions: random.pick(&[both, both, both, Directions::ToServer, Directions::ToClient]),
         normalize: Normalize::default(),
-        action: random.pick(&[close, close, Action::Drop, Action::Drop, Action::Alert]),
+        action: random.pick(&[
+            close,
+            close,
+            Action::Drop,
+            Action::Drop,
+            Action::Alert,
+            Action::Redact,
+            Action::Redact,
+        ]),
+        redact_with: None,
+        reply: reply(random),
         message_size_max: Some(MESSAGE_SIZE_MAX as u64),
     };
     Policy {
@@ -123,6 +142,7 @@ fn validation() -> Validation {
         directions: Directions::Both,
         messages: MessageTypes::Binary,
         action: Action::Alert,
+        reply: None,
     }
 }
 
@@ -140,8 +160,13 @@ fn rate_limit(random: &mut Random) -> Option<RateLimit> {
         rates: Rates { messages, bytes, inflated_bytes: None },
         directions: random.pick(&[Directions::Both, Directions::ToServer, Directions::ToClient]),
         action: random.pick(&[Action::Drop, Action::Close(CloseCode::POLICY_VIOLATION)]),
+        reply: reply(random),
         ..RateLimit::default()
     })
+}
+
+fn reply(random: &mut Random) -> Option<String> {
+    random.one_in(2).then(|| REPLY.to_owned())
 }
 
 fn agreement(random: &mut Random) -> Option<Agreement> {
@@ -169,15 +194,23 @@ pub fn flow_to(legs: &Legs, direction: Direction) -> Option<Flow> {
     }
 }
 
-/// `packs`: binary messages are MessagePack, or are meant to be.
-fn script(direction: Direction, legs: &Legs, packs: bool, random: &mut Random) -> Vec<Sent> {
+/// How peers write.
+#[derive(Clone, Copy)]
+struct Habits {
+    /// Binary messages are MessagePack, or are meant to be.
+    packs: bool,
+    /// Tokens come escaped, too.
+    escapes: bool,
+}
+
+fn script(direction: Direction, legs: &Legs, habits: Habits, random: &mut Random) -> Vec<Sent> {
     let compresses = flow_from(legs, direction).is_some();
     let mut script: Vec<_> = if random.one_in(30) {
         // What adds up over many messages shows only then.
         let size = random.pick(&[200, 1_000, 5_000]);
-        (0..100).map(|_| noise(size, compresses, packs, random)).collect()
+        (0..100).map(|_| noise(size, compresses, habits.packs, random)).collect()
     } else {
-        (0..random.below(14)).map(|_| item(compresses, packs, random)).collect()
+        (0..random.below(14)).map(|_| item(compresses, habits, random)).collect()
     };
     if random.one_in(6) {
         script.push(fault::fault(direction, compresses, random));
@@ -207,7 +240,7 @@ fn pack(payload: &mut Vec<u8>, random: &mut Random) {
     payload.splice(0..0, [0xc6].into_iter().chain(size));
 }
 
-fn item(compresses: bool, packs: bool, random: &mut Random) -> Sent {
+fn item(compresses: bool, Habits { packs, escapes }: Habits, random: &mut Random) -> Sent {
     if random.one_in(5) {
         let opcode = random.pick(&[Opcode::Ping, Opcode::Pong]);
         let mut payload = text(random, 100);
@@ -220,10 +253,15 @@ fn item(compresses: bool, packs: bool, random: &mut Random) -> Sent {
     let size =
         random.pick(&[0, 1, 20, 125, 126, 500, 5_000, 5_000, MESSAGE_SIZE_MAX, 7_000, HELD_SIZE_MAX, 9_000]);
     let mut payload = if is_text { text(random, size) } else { random.bytes(size) };
+    if is_text && !escapes {
+        // Not the beginning of a document that nests too deep to be redacted.
+        payload.insert(0, b'a');
+    }
     if random.one_in(5) {
         let at = random.below(payload.len() + 1);
         let at = (0..=at).rev().find(|at| !is_text || is_boundary(&payload, *at)).unwrap_or(0);
-        let token = random.pick(&[TOKEN, TOKEN, TOKEN_ESCAPED, TOKEN_ESCAPED, DEEP, DEEP]);
+        let escaped = if escapes { TOKEN_ESCAPED } else { TOKEN };
+        let token = random.pick(&[TOKEN, TOKEN, escaped, escaped, DEEP, DEEP]);
         payload.splice(at..at, token.iter().copied());
     }
     if packs && !is_text {
@@ -246,7 +284,7 @@ fn item(compresses: bool, packs: bool, random: &mut Random) -> Sent {
 fn text(random: &mut Random, size: usize) -> Vec<u8> {
     let mut text = String::new();
     while text.len() < size {
-        text.push(random.pick(&['a', 'z', ' ', '"', '{', '\\', 'é', '€', '🦀', '\u{202e}']));
+        text.push(random.pick(&['a', 'z', ' ', '"', '{', '\\', 'é', '€', '🦀', UNSEEN]));
     }
     while text.len() > size {
         text.pop();

@@ -31,6 +31,8 @@ pub struct Told {
     /// Pings and pongs that passed.
     pub controls: [usize; 2],
     pub ends: Vec<Ended>,
+    /// Answers to dropped messages: those that came, and those that were left out.
+    pub replies: (u64, u64),
 }
 
 impl Told {
@@ -41,6 +43,7 @@ impl Told {
             messages: Default::default(),
             controls: Default::default(),
             ends: Vec::new(),
+            replies: (0, 0),
         }
     }
 }

@@ -23,6 +23,9 @@ use crate::{
 };
 
 const MILLISECOND: u64 = 1_000_000;
+/// Each peer, and the direction that it receives.
+const LEGS: [(Role, Direction); 2] =
+    [(Role::Client, Direction::ToClient), (Role::Server, Direction::ToServer)];
 /// More steps than any connection takes: a run that passes it spins.
 const STEPS_MAX: usize = 200_000;
 /// Longer than any budget.
@@ -70,8 +73,11 @@ fn play(seed: u64, scenario: &Scenario) -> Result<Told, String> {
     let mut checker = Checker::default();
     for _ in 0..STEPS_MAX {
         if world.session.is_over() {
+            world.take_replies()?;
             world.session.end(&mut world.told);
             checker::check_end(&world, &oracle)?;
+            let stats = &world.worker.stats()[0];
+            world.told.replies = (stats.replies_sent, stats.replies_omitted);
             return Ok(world.told);
         }
         world.step(scenario, &mut oracle, &mut random)?;
@@ -129,7 +135,7 @@ impl World {
             self.disturb(direction, oracle, random);
         } else if !link.is_exhausted() {
             let segment = link.deliver(random);
-            self.receive(direction, &segment)?;
+            self.receive(direction, &segment, !random.one_in(3))?;
             let moment = Moment { now_ns: self.now_ns, condition: self.condition };
             oracle.deliver(direction, segment.len(), moment, self.session.is_over());
         } else if link.is_broken() || self.links.iter().all(Link::is_exhausted) {
@@ -138,8 +144,21 @@ impl World {
             self.with(|session, context| session.handle_end(role, context));
             oracle.end(role, self.now_ns);
         }
-        for (role, direction) in [(Role::Client, Direction::ToClient), (Role::Server, Direction::ToServer)] {
+        if random.one_in(3) {
+            self.take_replies()?;
+        }
+        for (role, direction) in LEGS {
             if let Some(frame) = self.session.poll_close(role, &mut self.worker) {
+                self.receivers[direction.index()].read(frame.bytes())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Both peers take what they are to be told of messages that were dropped.
+    fn take_replies(&mut self) -> Result<(), String> {
+        for (role, direction) in LEGS {
+            while let Some(frame) = self.session.poll_reply(role, self.now_ns, &mut self.worker) {
                 self.receivers[direction.index()].read(frame.bytes())?;
             }
         }
@@ -196,8 +215,8 @@ impl World {
         Ok(())
     }
 
-    /// Gives the session a segment as a data plane would.
-    fn receive(&mut self, direction: Direction, segment: &[u8]) -> Result<(), String> {
+    /// Gives the session a segment as a data plane would, whose sender takes answers meanwhile or not.
+    fn receive(&mut self, direction: Direction, segment: &[u8], takes_replies: bool) -> Result<(), String> {
         let mut input = segment.to_vec();
         let mut at = 0;
         loop {
@@ -211,6 +230,9 @@ impl World {
                 (step.consumed, sent)
             });
             at += consumed;
+            if takes_replies {
+                self.take_replies()?;
+            }
             match sent {
                 Some(sent) => self.receivers[direction.index()]
                     .read(&sent)

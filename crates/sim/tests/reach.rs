@@ -12,13 +12,14 @@ const SEEDS: u64 = 4_000;
 
 #[test]
 fn every_condition_and_every_end_is_reached() {
-    let (mut reached, mut ends) = (BTreeSet::new(), BTreeSet::new());
+    let (mut reached, mut ends, mut replies) = (BTreeSet::new(), BTreeSet::new(), (0, 0));
     for seed in 0..SEEDS {
         let (scenario, told) = world::run(seed).unwrap();
         for verdict in told.verdicts.iter().flatten() {
             let what = (verdict.rule.clone(), outcome(verdict.outcome));
             reached.insert((format!("{} {}", what.0, what.1), scenario.policy.mode == Mode::Detect));
         }
+        replies = (replies.0 + told.replies.0, replies.1 + told.replies.1);
         ends.extend(told.ends.iter().map(|end| (end.initiator.name(), end.code)));
     }
     for condition in Condition::ALL {
@@ -36,6 +37,7 @@ fn every_condition_and_every_end_is_reached() {
         "content-filter-1/block-patterns-1 drop",
         "content-filter-1/block-patterns-1 close 1008",
         "content-filter-1/block-patterns-1 alert",
+        "content-filter-1/block-patterns-1 redact",
     ] {
         assert!(
             reached.contains(&(rule.to_owned(), false)) && reached.contains(&(rule.to_owned(), true)),
@@ -55,6 +57,7 @@ fn every_condition_and_every_end_is_reached() {
     ] {
         assert!(reached.contains(&(rule.to_owned(), false)), "{rule}");
     }
+    assert!(replies.0 > 50 && replies.1 > 50, "{replies:?}: answers that came and that were left out");
     let inspector = Initiator::Inspector.name();
     for end in [
         ("client", Some(1000)),
@@ -83,6 +86,7 @@ fn outcome(outcome: Outcome) -> String {
     match outcome {
         Outcome::PassedUninspected => "passes".into(),
         Outcome::Message(Action::Alert) => "alert".into(),
+        Outcome::Message(Action::Redact) => "redact".into(),
         Outcome::Message(Action::Drop) => "drop".into(),
         Outcome::Message(Action::Close(code)) => format!("close {}", code.as_u16()),
         Outcome::Refused(status) => format!("refused {status}"),

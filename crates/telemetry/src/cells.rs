@@ -75,7 +75,7 @@ struct PolicyCells {
 }
 
 const DATAPLANE_COUNTERS: usize = 26;
-const POLICY_COUNTERS: usize = 9;
+const POLICY_COUNTERS: usize = 13;
 
 impl ShardCells {
     pub fn new(names: &Names) -> Self {
@@ -284,6 +284,10 @@ fn policy_words(stats: &Stats) -> ([u64; POLICY_COUNTERS], &[[u64; 2]]) {
         message_bytes: [bytes_up, bytes_down],
         control_frames: [control_up, control_down],
         passed_uninspected,
+        redacted,
+        redact_failures,
+        replies_sent,
+        replies_omitted,
         upgrades_accepted,
         upgrades_refused,
         verdicts,
@@ -296,6 +300,10 @@ fn policy_words(stats: &Stats) -> ([u64; POLICY_COUNTERS], &[[u64; 2]]) {
         *control_up,
         *control_down,
         *passed_uninspected,
+        *redacted,
+        *redact_failures,
+        *replies_sent,
+        *replies_omitted,
         *upgrades_accepted,
         *upgrades_refused,
     ];
@@ -311,6 +319,10 @@ fn policy_stats(words: [u64; POLICY_COUNTERS], verdicts: Vec<[u64; 2]>) -> Stats
         control_up,
         control_down,
         passed_uninspected,
+        redacted,
+        redact_failures,
+        replies_sent,
+        replies_omitted,
         upgrades_accepted,
         upgrades_refused,
     ] = words;
@@ -319,6 +331,10 @@ fn policy_stats(words: [u64; POLICY_COUNTERS], verdicts: Vec<[u64; 2]>) -> Stats
         message_bytes: [bytes_up, bytes_down],
         control_frames: [control_up, control_down],
         passed_uninspected,
+        redacted,
+        redact_failures,
+        replies_sent,
+        replies_omitted,
         upgrades_accepted,
         upgrades_refused,
         verdicts,

@@ -225,16 +225,35 @@ fn write_messages(out: &mut String, policies: &[PolicySum<'_>]) {
     for policy in policies {
         passed.sample(&[("policy", policy.name)], policy.stats.passed_uninspected);
     }
+    let help =
+        "Messages and control frames that were redacted, or failed to be and were dropped or closed on.";
+    write_outcomes(out, "wsi_redactions_total", help, policies, |stats| {
+        [("redacted", stats.redacted), ("failed", stats.redact_failures)]
+    });
+    let help = "Replies to senders of dropped messages; omitted: the sender did not take those before them.";
+    write_outcomes(out, "wsi_replies_total", help, policies, |stats| {
+        [("sent", stats.replies_sent), ("omitted", stats.replies_omitted)]
+    });
 }
 
 fn write_upgrades(out: &mut String, policies: &[PolicySum<'_>]) {
     let help = "Upgrades by outcome: accepted (answered with 101) or refused.";
-    let mut upgrades = Family::new(out, "wsi_upgrades_total", Kind::Counter, help);
+    write_outcomes(out, "wsi_upgrades_total", help, policies, |stats| {
+        [("accepted", stats.upgrades_accepted), ("refused", stats.upgrades_refused)]
+    });
+}
+
+fn write_outcomes(
+    out: &mut String,
+    name: &'static str,
+    help: &'static str,
+    policies: &[PolicySum<'_>],
+    outcomes: impl Fn(&Stats) -> [(&'static str, u64); 2],
+) {
+    let mut family = Family::new(out, name, Kind::Counter, help);
     for policy in policies {
-        let outcomes =
-            [("accepted", policy.stats.upgrades_accepted), ("refused", policy.stats.upgrades_refused)];
-        for (outcome, count) in outcomes {
-            upgrades.sample(&[("policy", policy.name), ("outcome", outcome)], count);
+        for (outcome, count) in outcomes(&policy.stats) {
+            family.sample(&[("policy", policy.name), ("outcome", outcome)], count);
         }
     }
 }

@@ -15,7 +15,7 @@ pub const SECOND_NS: u64 = 1_000_000_000;
 /// As TinyFlake makes them.
 pub const ID: &str = "ccF9ysBDDXr";
 
-/// A policy that closes on "<script" and drops on "gamble", in both directions.
+/// A policy that closes on "<script", drops on "gamble" and redacts "secret", in both directions.
 pub fn policy() -> Policy {
     let filter = |name: &str, pattern: &str, action| ContentFilter {
         name: name.into(),
@@ -24,6 +24,8 @@ pub fn policy() -> Policy {
         directions: Directions::Both,
         normalize: wsi_policy::Normalize::default(),
         action,
+        redact_with: None,
+        reply: None,
         message_size_max: None,
     };
     Policy {
@@ -32,6 +34,7 @@ pub fn policy() -> Policy {
         content_filters: vec![
             filter("content-filter-1", "<script", Action::Close(CloseCode::POLICY_VIOLATION)),
             filter("content-filter-2", "gamble", Action::Drop),
+            filter("content-filter-3", "secret", Action::Redact),
         ],
         events: wsi_policy::EventKind::ALL.into_iter().collect(),
         ..Policy::default()

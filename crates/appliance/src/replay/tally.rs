@@ -33,6 +33,7 @@ pub(super) struct Tally {
     pub verdicts: BTreeMap<(String, Deed), [u64; 2]>,
     pub closes: u64,
     pub drops: u64,
+    pub redactions: u64,
     pub alerts: u64,
     pub refused_upgrades: u64,
     pub could_not_inspect: u64,
@@ -65,6 +66,7 @@ impl Tally {
         match told.outcome {
             Outcome::Message(Action::Close(_)) => self.closes += 1,
             Outcome::Message(Action::Drop) => self.drops += 1,
+            Outcome::Message(Action::Redact) => self.redactions += 1,
             Outcome::Message(Action::Alert) => self.alerts += 1,
             Outcome::Refused(_) => self.refused_upgrades += 1,
             Outcome::PassedUninspected => {}

@@ -54,6 +54,7 @@ impl Told {
     pub fn name(&self) -> &'static str {
         match self.outcome {
             Outcome::Message(Action::Alert) => "alert",
+            Outcome::Message(Action::Redact) => "redact",
             Outcome::Message(Action::Drop) => "drop",
             Outcome::Message(Action::Close(_)) => "close",
             Outcome::PassedUninspected => "pass-uninspected",
@@ -66,7 +67,9 @@ impl Told {
         match self.outcome {
             Outcome::Message(Action::Close(code)) => Some(code.as_u16()),
             Outcome::Refused(status) => Some(status),
-            Outcome::Message(Action::Alert | Action::Drop) | Outcome::PassedUninspected => None,
+            Outcome::Message(Action::Alert | Action::Redact | Action::Drop) | Outcome::PassedUninspected => {
+                None
+            }
         }
     }
 

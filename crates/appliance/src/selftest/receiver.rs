@@ -86,6 +86,20 @@ impl Arrived {
     }
 }
 
+impl Arrived {
+    /// Content that got through though it was to be hidden: with all of `token` in it, or as it was `sent`.
+    pub fn unredacted(&self, sent: &Self, token: &[u8]) -> Option<&[u8]> {
+        let unchanged = self
+            .messages
+            .iter()
+            .find(|(_, payload)| !payload.is_empty() && sent.messages.iter().any(|(_, own)| own == payload));
+        let reason = self.close.as_deref().and_then(|body| body.get(2..)).unwrap_or_default();
+        let payloads = self.messages.iter().chain(&self.controls).map(|(_, payload)| payload);
+        let mut all = payloads.map(Vec::as_slice).chain([&self.unfinished, &self.stray, reason]);
+        unchanged.map(|(_, payload)| payload.as_slice()).or_else(|| all.find(|bytes| contains(bytes, token)))
+    }
+}
+
 pub(super) fn contains(bytes: &[u8], token: &[u8]) -> bool {
     !token.is_empty() && bytes.windows(token.len()).any(|window| window == token)
 }
@@ -175,6 +189,19 @@ mod tests {
             assert_eq!(arrived.unfinished, b"half");
             assert_eq!(arrived.content(b"x"), Some(&b"token"[..]));
         }
+    }
+
+    #[test]
+    fn what_counts_as_not_redacted() {
+        let framer = Framer::new(Direction::ToClient);
+        let sent = Arrived::read(&framer.text(b"hidden"));
+        let unredacted = |bytes: &[u8]| Arrived::read(bytes).unredacted(&sent, b"token").map(<[u8]>::to_vec);
+        assert_eq!(unredacted(&framer.text(b"******")), None);
+        assert_eq!(unredacted(&framer.text(b"hidden")), Some(b"hidden".to_vec()), "as it was sent");
+        assert_eq!(unredacted(&framer.text(b"a token")), Some(b"a token".to_vec()));
+        assert_eq!(unredacted(&framer.frame(FIN | PING, b"token")), Some(b"token".to_vec()));
+        assert_eq!(unredacted(&framer.close(1000, b"token")), Some(b"token".to_vec()));
+        assert_eq!(unredacted(&framer.close(1000, b"*****")), None);
     }
 
     #[test]

@@ -155,7 +155,11 @@ impl Variant {
                 _ => Outcome::Right("told".into()),
             };
         }
-        if let Some(bytes) = seen.arrived.content(&self.token) {
+        let got_through = match claim.action {
+            Action::Redact => seen.arrived.unredacted(&Arrived::read(&self.wire), &self.token),
+            _ => seen.arrived.content(&self.token),
+        };
+        if let Some(bytes) = got_through {
             return Outcome::Slipped { bytes: bytes.to_vec(), rule: claim.rule.clone() };
         }
         match seen.verdicts.last() {
@@ -168,7 +172,8 @@ impl Variant {
             Some(_) if self.after == After::Pong && !seen.arrived.has(PONG) => {
                 Outcome::Wrong("dropped, but the connection does not go on".into())
             }
-            Some(_) => Outcome::Right("dropped".into()),
+            Some(_) if seen.arrived.content(b"").is_none() => Outcome::Right("dropped".into()),
+            Some(_) => Outcome::Right("redacted".into()),
         }
     }
 

@@ -4,12 +4,15 @@ use kdl::KdlNode;
 use wsi_policy::CloseCode;
 use wsi_policy::{Action, ContentFilter, Directions, Normalize};
 
-use super::{limits, pattern, read_action, read_directions};
+use super::{limits, pattern, read_action, read_directions, read_reply};
 use crate::diagnostics::Findings;
 use crate::document::Block;
 
 /// The built-in sets that `rules` may name.
 pub const KNOWN_RULE_SETS: [&str; 3] = ["xss", "sqli", "command-injection"];
+
+/// Each match may become as long.
+const REDACT_WITH_SIZE_MAX: usize = 256;
 
 pub(super) fn read_all(policy: &str, agent: Block<'_>, findings: &mut Findings) -> Vec<ContentFilter> {
     let nodes = agent.nodes("content-filter").enumerate();
@@ -26,17 +29,17 @@ fn read(policy: &str, node: &KdlNode, name: String, findings: &mut Findings) -> 
     for (at, value) in patterns.iter().enumerate() {
         findings.rule(policy, format!("{name}/block-patterns-{}", at + 1), value.span());
     }
-    let actions = [
-        ("alert", Ok(Action::Alert)),
-        ("redact", Err("use \"drop\" or \"close\"; a message passes whole or not at all")),
-    ];
+    let actions = [("alert", Ok(Action::Alert)), ("redact", Ok(Action::Redact))];
+    let action = read_action(block, CloseCode::POLICY_VIOLATION, &actions, findings);
     ContentFilter {
         name,
         patterns: patterns.into_iter().filter_map(|value| pattern::read(value, findings)).collect(),
         rule_sets: read_rule_sets(block, findings),
         directions: read_directions(block, Directions::Both, findings),
         normalize: read_normalize(block, findings),
-        action: read_action(block, CloseCode::POLICY_VIOLATION, &actions, findings),
+        action,
+        redact_with: read_redact_with(block, action, findings),
+        reply: read_reply(block, action, findings),
         message_size_max: read_size(block, findings),
     }
 }
@@ -71,6 +74,20 @@ fn read_normalize(block: Block<'_>, findings: &mut Findings) -> Normalize {
         unicode: names("unicode"),
         base64: names("base64"),
     }
+}
+
+/// What takes the place of a match.
+fn read_redact_with(block: Block<'_>, action: Action, findings: &mut Findings) -> Option<String> {
+    let value = block.value("redact-with")?;
+    let text = value.string(findings)?;
+    if text.len() > REDACT_WITH_SIZE_MAX {
+        let message = format!("this text is longer than {REDACT_WITH_SIZE_MAX} bytes");
+        findings.mistake(value.span(), message, "write a word, as \"[removed]\"");
+    }
+    if action != Action::Redact {
+        findings.warning(value.span(), "`redact-with` has no effect without action \"redact\"");
+    }
+    Some(text.to_owned())
 }
 
 fn read_size(block: Block<'_>, findings: &mut Findings) -> Option<u64> {

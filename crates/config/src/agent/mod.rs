@@ -26,6 +26,8 @@ use crate::diagnostics::Findings;
 use crate::document::{self, Block, Choice};
 
 const TIMEOUT_MS_MAX: u64 = 60_000;
+/// So that an answer is small beside what a connection may hold anyway.
+const REPLY_SIZE_MAX: usize = 4096;
 
 /// Without `events`: the life of a connection, but not each of its messages.
 const EVENTS_DEFAULT: [EventKind; 3] = [EventKind::Handshake, EventKind::Open, EventKind::Close];
@@ -46,6 +48,9 @@ fn read<'d>(node: &'d KdlNode, base: &Path, names: &mut HashSet<&'d str>, findin
     let around =
         validation::Surroundings { policy: &name, agent: block, discriminator: &discriminator, base };
     let validations = validation::read_all(around, findings);
+    if block.node("transport").is_some() {
+        warn_of_proxy(block, findings);
+    }
     Policy {
         transport: transport::read(block, findings),
         events: read_events(block, findings),
@@ -87,6 +92,42 @@ fn read_directions(block: Block<'_>, default: Directions, findings: &mut Finding
         ("both", Ok(Directions::Both)),
     ];
     choose(block, "direction", &choices, findings).unwrap_or(default)
+}
+
+/// `reply` of a rule with `action`.
+fn read_reply(block: Block<'_>, action: Action, findings: &mut Findings) -> Option<String> {
+    let value = block.value("reply")?;
+    let text = value.string(findings)?;
+    if text.len() > REPLY_SIZE_MAX {
+        let message = format!("this reply is longer than {REPLY_SIZE_MAX} bytes");
+        findings.mistake(value.span(), message, "send a code or a link instead");
+    }
+    // What can't be redacted is dropped.
+    if !matches!(action, Action::Drop | Action::Redact) {
+        let message =
+            "`reply` has no effect: it is sent when this rule drops a message, and its action is another";
+        findings.warning(value.span(), message);
+        return None;
+    }
+    Some(text.to_owned())
+}
+
+/// A proxy passes a message or withholds it: it sends nothing of ours.
+fn warn_of_proxy(agent: Block<'_>, findings: &mut Findings) {
+    for rule in ["validation", "rate-limit", "content-filter"].into_iter().flat_map(|name| agent.nodes(name))
+    {
+        let block = Block::of(rule);
+        if let Some(reply) = block.node("reply") {
+            let message =
+                "`reply` has no effect behind a Sentinel proxy, which can't be given messages to send";
+            findings.warning(reply.name().span(), message);
+        }
+        if let Some(action) = block.value("action").filter(|value| value.text().as_deref() == Some("redact"))
+        {
+            let message = "behind a Sentinel proxy this drops: such a proxy can't pass a message changed";
+            findings.warning(action.span(), message);
+        }
+    }
 }
 
 /// `action` of a rule that closes with `code` by default; `more` are the choices beside close and drop.

@@ -11,7 +11,7 @@ use wsi_policy::{
 
 use super::discriminator::Found;
 use super::validation::Surroundings;
-use super::{choose, read_action, read_directions, reading};
+use super::{choose, read_action, read_directions, read_reply, reading};
 use crate::diagnostics::Findings;
 use crate::document::{self, Block, Value, property};
 
@@ -69,6 +69,7 @@ fn read(
         let help = "add messages-per-second 100, or bytes-per-second \"1MiB\"";
         findings.mistake(node.name().span(), "this `rate-limit` limits nothing", help);
     }
+    let action = read_action(block, CloseCode::POLICY_VIOLATION, &[], findings);
     RateLimit {
         name,
         rates,
@@ -76,7 +77,8 @@ fn read(
         cost,
         types,
         directions: read_directions(block, Directions::ToServer, findings),
-        action: read_action(block, CloseCode::POLICY_VIOLATION, &[], findings),
+        action,
+        reply: read_reply(block, action, findings),
     }
 }
 

@@ -9,7 +9,7 @@ use wsi_policy::{Action, Directions, MessageTypes, ProtobufType, SchemaType, Unk
 use super::discriminator::Found;
 use super::registry::{self, refuse_property};
 use super::schema_file::{JSON_SCHEMA, PROTOBUF, find_file};
-use super::{choose, handshake, read_action, read_directions};
+use super::{choose, handshake, read_action, read_directions, read_reply};
 use crate::diagnostics::Findings;
 use crate::document::{Block, property};
 
@@ -61,6 +61,7 @@ fn read(
     };
     let messages = choose(block, "opcode", &opcodes, findings).unwrap_or(messages_default);
     let action = read_consequence(block, findings);
+    let reply = read_reply(block, action, findings);
     let subprotocols = read_subprotocols(block, around.agent, findings);
     let format = format?;
     require_path(node, format, findings);
@@ -82,7 +83,17 @@ fn read(
         None => None,
         Some(found) => Some(found?),
     };
-    Some(Validation { name, schema_type, schema_path, registry, directions, messages, subprotocols, action })
+    Some(Validation {
+        name,
+        schema_type,
+        schema_path,
+        registry,
+        directions,
+        messages,
+        subprotocols,
+        action,
+        reply,
+    })
 }
 
 /// Of Protobuf something must say how a message is read, to find out its type.

@@ -123,6 +123,7 @@ static VALIDATION: &[Form] = &[
     leaf("unknown-fields", "unknown-fields \"reject\""),
     leaf("reject-invalid", "reject-invalid true"),
     leaf("action", "action \"close\""),
+    leaf("reply", "reply \"...\""),
 ];
 
 static RATE_LIMIT: &[Form] = &[
@@ -154,6 +155,7 @@ static RATE_LIMIT: &[Form] = &[
     .repeated(),
     leaf("direction", "direction \"to-server\""),
     leaf("action", "action \"close\""),
+    leaf("reply", "reply \"...\""),
 ];
 
 static VIOLATIONS: &[Form] = &[
@@ -168,7 +170,8 @@ static CONTENT_FILTER: &[Form] = &[
     leaf("direction", "direction \"both\""),
     leaf("normalize", "normalize \"json\" \"percent\" \"html\" \"unicode\"").several(),
     leaf("action", "action \"close\""),
-    leaf("reply", "reply \"...\"").refused("remove it; a dropped message gets no answer"),
+    leaf("redact-with", "redact-with \"[removed]\""),
+    leaf("reply", "reply \"...\""),
     leaf("max-message-size", "max-message-size 65536"),
 ];
 
@@ -194,7 +197,6 @@ const fn leaf(name: &'static str, example: &'static str) -> Form {
         properties: &[],
         children: &[],
         times: Times::AtMostOnce,
-        refused: None,
     }
 }
 
@@ -204,11 +206,11 @@ const fn block(name: &'static str, example: &'static str, children: &'static [Fo
 }
 
 const fn required(name: &'static str) -> Property {
-    Property { name, required: true, refused: None }
+    Property { name, required: true }
 }
 
 const fn optional(name: &'static str) -> Property {
-    Property { name, required: false, refused: None }
+    Property { name, required: false }
 }
 
 impl Form {
@@ -230,9 +232,5 @@ impl Form {
             Times::AtMostOnce | Times::Any => Times::Any,
         };
         Self { times, ..self }
-    }
-
-    const fn refused(self, instead: &'static str) -> Self {
-        Self { refused: Some(instead), ..self }
     }
 }

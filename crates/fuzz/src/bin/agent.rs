@@ -39,6 +39,8 @@ fn bench() -> (Arc<Engine>, Worker) {
             directions: Directions::Both,
             normalize: wsi_policy::Normalize::default(),
             action: Action::Close(CloseCode::POLICY_VIOLATION),
+            redact_with: None,
+            reply: None,
             message_size_max: None,
         }],
         ..Policy::default()
@@ -73,7 +75,8 @@ fn talk(engine: &Arc<Engine>, worker: &mut Worker, stream: &[u8], size: usize) -
         SessionsOptions { engine: Arc::clone(engine), sessions_max: SESSIONS_MAX, age_max_ns: None };
     let mut sessions = Sessions::new(options);
     let mut link = Link::new(&sessions);
-    let (mut framing, mut held, mut out, mut told) = (Framing::default(), Vec::new(), Vec::new(), Told::default());
+    let (mut framing, mut held, mut out, mut told) =
+        (Framing::default(), Vec::new(), Vec::new(), Told::default());
     for chunk in stream.chunks(size) {
         held.extend_from_slice(chunk);
         loop {

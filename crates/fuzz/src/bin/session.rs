@@ -16,6 +16,8 @@ use wsi_ws::{
 };
 
 const TOKEN: &[u8] = b"<x>";
+/// What the sender of a dropped message is told.
+const REPLY: &str = "dropped, as a rule of this route does not allow it; dropped, dropped, dropped";
 const MESSAGE_SIZE_MAX: u64 = 600;
 const ENDS: [(Role, Direction); 2] =
     [(Role::Client, Direction::ToClient), (Role::Server, Direction::ToServer)];
@@ -42,6 +44,7 @@ impl Bench {
             policy(Action::Close(CloseCode::POLICY_VIOLATION), Mode::Enforce),
             policy(Action::Drop, Mode::Enforce),
             policy(Action::Drop, Mode::Detect),
+            policy(Action::Redact, Mode::Enforce),
         ];
         let compile =
             |(index, policy)| Arc::new(Engine::compile(policy, index).expect("the policies here are right"));
@@ -62,7 +65,8 @@ fn policy(action: Action, mode: Mode) -> Policy {
         rate_limits: vec![RateLimit {
             name: "rate-limit-1".into(),
             rates: Rates { messages: Some(Rate { per_second: 1, burst: 9 }), ..Rates::default() },
-            action,
+            action: if action == Action::Redact { Action::Drop } else { action },
+            reply: Some(REPLY.into()),
             ..RateLimit::default()
         }],
         content_filters: vec![ContentFilter {
@@ -72,6 +76,8 @@ fn policy(action: Action, mode: Mode) -> Policy {
             directions: Directions::Both,
             normalize: wsi_policy::Normalize::default(),
             action,
+            redact_with: None,
+            reply: Some(REPLY.into()),
             message_size_max: None,
         }],
         ..Policy::default()
@@ -80,12 +86,12 @@ fn policy(action: Action, mode: Mode) -> Policy {
 
 fn play(bench: &mut Bench, input: &[u8]) {
     let Some((&choice, mut rest)) = input.split_first() else { return };
-    let engine = &bench.engines[usize::from(choice % 3)];
+    let engine = &bench.engines[usize::from(choice % 4)];
     let legs = legs(choice >> 2);
     let mut play = Play {
         session: Session::with_compression(Arc::clone(engine), legs, 0),
         receivers: Direction::BOTH.map(|direction| Receiver::new(direction, &legs)),
-        forbids: choice % 3 != 2,
+        forbids: choice % 4 != 2,
         told: Told::default(),
         now_ns: 0,
     };
@@ -143,6 +149,10 @@ impl Play {
             if let Some(sent) = &mut sent {
                 self.receivers[direction.index()].receive(sent, self.forbids);
             }
+            // Now and then a peer does not take what it is told.
+            if self.now_ns % 30_000_000 != 0 {
+                self.take_replies(worker);
+            }
             if sent.is_none() && at == input.len() {
                 return self.after();
             }
@@ -154,6 +164,14 @@ impl Play {
         let held = self.session.buffered_size();
         assert!(held <= 2 * (MESSAGE_SIZE_MAX as usize + wsi_ws::HEADER_SIZE_MAX), "{held} bytes are held");
         self.now_ns += 10_000_000;
+    }
+
+    fn take_replies(&mut self, worker: &mut Worker) {
+        for (role, direction) in ENDS {
+            while let Some(frame) = self.session.poll_reply(role, self.now_ns, worker) {
+                self.receivers[direction.index()].receive(&mut frame.bytes().to_vec(), true);
+            }
+        }
     }
 
     fn take_closes(&mut self, worker: &mut Worker) {

@@ -286,7 +286,7 @@ impl FrameSession {
         match half.assembler.accept(&piece, payload, &limits, &mut || worker.spare()) {
             Err(fault) => self.fault(direction, fault, context),
             Ok(Assembled::InPlace(opcode)) => {
-                let subject = Subject::new(direction, opcode, payload);
+                let subject = Subject::new(direction, opcode, payload).fixed();
                 let verdict = self.inspect_message(subject, 1, context);
                 self.carry_out(direction, verdict, context)
             }
@@ -301,10 +301,10 @@ impl FrameSession {
         message: Message,
         context: &mut Context<'_, S>,
     ) -> FrameVerdict {
-        let subject = Subject::new(direction, message.opcode, message.payload());
+        let subject = Subject::new(direction, message.opcode, message.payload()).fixed();
         let fragments = message.fragments;
         let verdict = match self.inspect_message(subject, fragments, context) {
-            Verdict::Drop if fragments > 1 => Verdict::Close(CloseCode::POLICY_VIOLATION),
+            Verdict::Drop(_) if fragments > 1 => Verdict::Close(CloseCode::POLICY_VIOLATION),
             verdict => verdict,
         };
         context.worker.recycle(message.into_buffer());
@@ -328,7 +328,7 @@ impl FrameSession {
             return FrameVerdict::Allow;
         }
         half.scanned = payload.len();
-        let subject = Subject::new(direction, opcode, payload);
+        let subject = Subject::new(direction, opcode, payload).fixed();
         let rated = &mut Rated {
             buckets: &mut half.buckets,
             ledger: self.ledger.as_deref_mut(),
@@ -337,7 +337,7 @@ impl FrameSession {
         let (worker, sink) = (&mut *context.worker, &mut *context.sink);
         match pipeline::inspect_begun(&self.engine, subject, fragments, rated, worker, sink) {
             None => FrameVerdict::Allow,
-            Some(Verdict::Drop) => {
+            Some(Verdict::Drop(_)) => {
                 half.assembler = Assembler::default();
                 half.rest = Rest::Dropped;
                 FrameVerdict::Drop
@@ -396,7 +396,7 @@ impl FrameSession {
             return self.breach(direction, Breach::ControlRate, context);
         }
         let content = if opcode == Opcode::Close { payload.get(2..).unwrap_or_default() } else { payload };
-        let subject = Subject::new(direction, opcode, content);
+        let subject = Subject::new(direction, opcode, content).fixed();
         let rated = &mut Rated {
             buckets: &mut self.halves[direction.index()].buckets,
             ledger: self.ledger.as_deref_mut(),
@@ -444,7 +444,8 @@ impl FrameSession {
     ) -> FrameVerdict {
         match verdict {
             Verdict::Allow(permit) => allowed(permit),
-            Verdict::Drop => FrameVerdict::Drop,
+            // A proxy sends nothing of ours, be it an answer or a message that was changed.
+            Verdict::Drop(_) | Verdict::Replace(..) => FrameVerdict::Drop,
             Verdict::Close(code) => self.close(direction, code, "message violates the policy", context),
         }
     }

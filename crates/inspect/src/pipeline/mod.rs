@@ -1,12 +1,13 @@
 //! The order of an inspection, on one screen.
 
+mod modify;
 mod stream;
 mod verdict;
 
 use wsi_policy::{Action, Direction, FailureMode, Mode};
 use wsi_ws::{CloseCode, Opcode, ProtocolError};
 
-pub use self::verdict::{Permit, Verdict};
+pub use self::verdict::{Permit, Reply, Verdict};
 pub(crate) use self::{
     stream::{Stream, Surroundings},
     verdict::{Finding, Stop},
@@ -38,11 +39,17 @@ pub(crate) struct Subject<'a> {
     pub size: usize,
     /// The payload is what it inflated to.
     pub was_compressed: bool,
+    /// It leaves as it came or not at all: what would be changed is dropped.
+    pub is_fixed: bool,
 }
 
 impl<'a> Subject<'a> {
     pub fn new(direction: Direction, opcode: Opcode, payload: &'a [u8]) -> Self {
-        Self { direction, opcode, payload, size: payload.len(), was_compressed: false }
+        Self { direction, opcode, payload, size: payload.len(), was_compressed: false, is_fixed: false }
+    }
+
+    pub fn fixed(self) -> Self {
+        Self { is_fixed: true, ..self }
     }
 }
 
@@ -66,12 +73,33 @@ fn inspect_stages(
     worker: &mut Worker,
     sink: &mut dyn EventSink,
 ) -> Verdict {
-    match run_stages(engine, subject, rated, worker, sink) {
-        Ok(None) => Verdict::Allow(Permit::new()),
-        Ok(Some(alert)) => judge(engine, subject, &alert, worker, sink),
+    let (budget, mut passed) = (Budget::start(engine, subject.payload, worker), Passed::default());
+    let verdict = match run_stages(engine, subject, rated, &budget, &mut passed, worker, sink) {
+        Ok(()) => match &passed.alert {
+            None => Verdict::Allow(Permit::new()),
+            Some(alert) => judge(engine, subject, alert, worker, sink),
+        },
         Err(Stop::Finding(finding)) => judge(engine, subject, &finding, worker, sink),
-        Err(Stop::CouldNotInspect(condition)) => fail(engine, subject, condition, worker, sink),
+        Err(Stop::CouldNotInspect(condition)) => match passed.redaction.take() {
+            // It would pass, but not as it is, and what becomes of it could not be inspected either.
+            Some(finding) if engine.fails_open() => modify::give_up(engine, subject, finding, worker, sink),
+            _ => fail(engine, subject, condition, worker, sink),
+        },
+    };
+    match (verdict, passed.redaction) {
+        (Verdict::Allow(permit), Some(finding)) => {
+            modify::redact(engine, subject, finding, permit, &budget, worker, sink)
+        }
+        (verdict, _) => verdict,
     }
+}
+
+/// What was found in a message that does not stop it.
+#[derive(Debug, Default)]
+struct Passed {
+    alert: Option<Finding>,
+    /// Something in it is to be hidden.
+    redaction: Option<Finding>,
 }
 
 /// Inspects what a ping, a pong or a close reason carries: content rules only.
@@ -94,16 +122,15 @@ fn inspect_content(
     sink: &mut dyn EventSink,
 ) -> Verdict {
     let scan = engine.plan(subject.direction).scan.as_deref().filter(|_| !subject.payload.is_empty());
-    match scan.map_or(Ok(None), |scan| stage::scan::scan(scan, subject.payload, &[], worker)) {
+    let found = scan.map_or(Ok(None), |scan| stage::scan::scan(scan, subject.payload, &[], worker));
+    match subject.settle(found) {
         Ok(None) => Verdict::Allow(Permit::new()),
-        Ok(Some(alert)) => judge(engine, subject, &alert, worker, sink),
-        Err(Stop::Finding(mut finding)) => {
-            // A close can't be withheld without leaving the other side hanging: its reason condemns the connection.
-            if subject.opcode == Opcode::Close && finding.action == Action::Drop {
-                finding.action = Action::Close(CloseCode::POLICY_VIOLATION);
-            }
-            judge(engine, subject, &finding, worker, sink)
+        Ok(Some(finding)) if finding.action == Action::Redact && engine.mode == Mode::Enforce => {
+            let budget = Budget::start(engine, subject.payload, worker);
+            modify::redact(engine, subject, finding, Permit::new(), &budget, worker, sink)
         }
+        Ok(Some(alert)) => judge(engine, subject, &alert, worker, sink),
+        Err(Stop::Finding(finding)) => judge(engine, subject, &subject.carried_out(finding), worker, sink),
         Err(Stop::CouldNotInspect(condition)) => fail(engine, subject, condition, worker, sink),
     }
 }
@@ -119,7 +146,7 @@ pub(crate) fn inspect_begun(
     sink: &mut dyn EventSink,
 ) -> Option<Verdict> {
     let scan = engine.plan(subject.direction).scan.as_deref()?;
-    match stage::scan::scan_begun(scan, subject.payload, worker) {
+    match subject.settle(stage::scan::scan_begun(scan, subject.payload, worker)) {
         Err(Stop::Finding(mut finding)) => {
             if fragments > 1 && finding.action == Action::Drop {
                 finding.action = Action::Close(CloseCode::POLICY_VIOLATION);
@@ -133,28 +160,35 @@ pub(crate) fn inspect_begun(
     }
 }
 
-/// Reassembly and frame rules are done. The first finding ends it, except in detect mode, which is there to show them all; an
-/// alert waits for the end.
+/// Reassembly and frame rules are done. The first finding that stops the message ends it, except in detect mode, which is there to
+/// show them all; an alert waits for the end, and so does what is to be changed.
 #[inline]
 fn run_stages(
     engine: &Engine,
     subject: Subject<'_>,
     rated: &mut Rated<'_>,
+    budget: &Budget,
+    passed: &mut Passed,
     worker: &mut Worker,
     sink: &mut dyn EventSink,
-) -> Result<Option<Finding>, Stop> {
+) -> Result<(), Stop> {
     let Subject { direction, opcode, payload, .. } = subject;
     let plan = engine.plan(direction);
-    let budget = Budget::start(engine, payload, worker);
 
-    let mut alert = None;
     let mut go_on = |result: Result<Option<Finding>, Stop>, worker: &mut Worker| -> Result<(), Stop> {
-        match result {
+        match subject.settle(result) {
             Err(Stop::Finding(finding)) if engine.mode == Mode::Detect => {
                 tell(engine, subject, &finding, Outcome::Message(finding.action), Mode::Detect, worker, sink);
             }
             Err(stop) => return Err(stop),
-            Ok(found) => alert = alert.take().or(found),
+            Ok(Some(finding)) if finding.action == Action::Redact => match engine.mode {
+                Mode::Enforce => passed.redaction = Some(finding),
+                Mode::Detect => {
+                    let outcome = Outcome::Message(Action::Redact);
+                    tell(engine, subject, &finding, outcome, Mode::Detect, worker, sink);
+                }
+            },
+            Ok(found) => passed.alert = passed.alert.take().or(found),
         }
         Ok(())
     };
@@ -183,7 +217,27 @@ fn run_stages(
             return Err(Stop::CouldNotInspect(Condition::Undecodable));
         }
     }
-    Ok(alert)
+    Ok(())
+}
+
+impl Subject<'_> {
+    /// What would be redacted is dropped where nothing can be changed.
+    #[inline]
+    fn settle(&self, found: Result<Option<Finding>, Stop>) -> Result<Option<Finding>, Stop> {
+        match found {
+            Ok(Some(finding)) if self.is_fixed && finding.action == Action::Redact => {
+                Err(Stop::Finding(Finding { action: Action::Drop, ..finding }))
+            }
+            found => found,
+        }
+    }
+
+    /// A close can't be withheld without leaving the other side hanging: its reason condemns the connection.
+    fn carried_out(&self, finding: Finding) -> Finding {
+        let is_close = self.opcode == Opcode::Close && finding.action == Action::Drop;
+        let action = if is_close { Action::Close(CloseCode::POLICY_VIOLATION) } else { finding.action };
+        Finding { action, ..finding }
+    }
 }
 
 /// Holds what becomes of a message against the violation budget, if there is one.
@@ -235,6 +289,7 @@ fn check_utf8(opcode: Opcode, payload: &[u8]) -> Result<Option<&str>, Stop> {
 }
 
 /// `timeout-ms`: checked between the stages of large messages.
+#[derive(Debug)]
 struct Budget {
     ends_ns: Option<u64>,
 }
@@ -266,7 +321,11 @@ fn judge(
     tell(engine, subject, finding, Outcome::Message(finding.action), mode, worker, sink);
     match (mode, finding.action) {
         (Mode::Detect, _) | (_, Action::Alert) => Verdict::Allow(Permit::new()),
-        (Mode::Enforce, Action::Drop) => Verdict::Drop,
+        // What is redacted is not judged here: modify does it, or drops.
+        (Mode::Enforce, Action::Redact | Action::Drop) => {
+            let text = engine.reply(finding.rule).filter(|_| !subject.opcode.is_control());
+            Verdict::Drop(text.map(Reply::new))
+        }
         (Mode::Enforce, Action::Close(code)) => Verdict::Close(code),
     }
 }
@@ -310,6 +369,8 @@ fn tell(
     if let Some(stats) = worker.stats_mut(engine) {
         stats.record_verdict(subject.direction, finding.rule);
     }
+    // What is to be hidden is hidden from records too, also as a hash that could be guessed at.
+    let is_hidden = engine.redacts(finding.rule);
     sink.event(Event::Verdict(VerdictEvent {
         direction: Some(subject.direction),
         opcode: Some(subject.opcode),
@@ -318,7 +379,7 @@ fn tell(
         outcome,
         mode,
         detail: &finding.detail,
-        payload: subject.payload,
-        at: finding.at,
+        payload: if is_hidden { &[] } else { subject.payload },
+        at: finding.at.filter(|_| !is_hidden),
     }));
 }

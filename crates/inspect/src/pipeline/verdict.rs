@@ -1,5 +1,7 @@
 //! What becomes of a message, and the proof that it was asked.
 
+use std::sync::Arc;
+
 use wsi_policy::Action;
 use wsi_ws::CloseCode;
 
@@ -9,7 +11,10 @@ use crate::{condition::Condition, rules::RuleId};
 #[derive(Debug)]
 pub enum Verdict {
     Allow(Permit),
-    Drop,
+    /// It may pass as this, behind room for a header.
+    Replace(Permit, Vec<u8>),
+    /// With what its sender is to be answered, if the rule says so.
+    Drop(Option<Reply>),
     Close(CloseCode),
 }
 
@@ -23,6 +28,19 @@ pub struct Permit {
 impl Permit {
     pub(super) fn new() -> Self {
         Self { _only_from_the_pipeline: () }
+    }
+}
+
+/// The right to answer the sender of one message that was dropped, with the text of the rule that it broke.
+#[derive(Debug)]
+pub struct Reply {
+    pub(crate) text: Arc<str>,
+    pub(crate) permit: Permit,
+}
+
+impl Reply {
+    pub(super) fn new(text: &Arc<str>) -> Self {
+        Self { text: Arc::clone(text), permit: Permit::new() }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use wsi_policy::{Direction, EventKind};
-use wsi_ws::{Assembled, CloseCode, ClosePayload, Header, Message, Opcode, Piece};
+use wsi_ws::{Assembled, CloseCode, ClosePayload, HEADER_SIZE_MAX, Header, Message, Opcode, Piece};
 
 use super::{
     Context, Session,
@@ -24,6 +24,8 @@ pub(super) enum Judged {
     Nothing,
     InPlace(Permit, Header, Range<usize>),
     Owned(Box<OwnedFrame>),
+    /// Nothing, and its sender is owed an answer.
+    Owed,
     Stop,
 }
 
@@ -57,19 +59,31 @@ impl Session {
                 let subject = Subject::new(direction, opcode, &input[piece.payload.clone()]);
                 match self.inspect_message(subject, 1, context) {
                     Verdict::Allow(permit) => {
-                        match self.recompress(direction, subject.payload, false, context) {
+                        match self.recompress(
+                            direction,
+                            subject.payload,
+                            false,
+                            context.now_ns,
+                            context.worker,
+                        ) {
                             Some(buffer) => compressed(permit, direction, opcode, buffer, context.worker),
                             None => Judged::InPlace(permit, piece.header, frame),
                         }
                     }
-                    verdict => self.refuse(direction, verdict, context.now_ns),
+                    Verdict::Replace(permit, buffer) => {
+                        self.replaced(direction, opcode, permit, buffer, false, context)
+                    }
+                    verdict => self.refuse(direction, verdict, context),
                 }
             }
             Assembled::Message(message) => self.handle_message(direction, message, context),
             Assembled::ControlInPlace(opcode) => {
                 match self.inspect_control(direction, opcode, &input[piece.payload.clone()], context) {
                     Verdict::Allow(permit) => Judged::InPlace(permit, piece.header, frame),
-                    verdict => self.refuse(direction, verdict, context.now_ns),
+                    Verdict::Replace(permit, buffer) => {
+                        replaced_control(permit, direction, opcode, buffer, context.worker)
+                    }
+                    verdict => self.refuse(direction, verdict, context),
                 }
             }
             Assembled::Control { opcode, payload } => {
@@ -78,7 +92,10 @@ impl Session {
                         let key = mask_key(direction, context.worker);
                         Judged::Owned(Box::new(OwnedFrame::from_control(permit, opcode, &payload, key)))
                     }
-                    verdict => self.refuse(direction, verdict, context.now_ns),
+                    Verdict::Replace(permit, buffer) => {
+                        replaced_control(permit, direction, opcode, buffer, context.worker)
+                    }
+                    verdict => self.refuse(direction, verdict, context),
                 }
             }
         }
@@ -101,7 +118,8 @@ impl Session {
         let subject = Subject { was_compressed, ..subject };
         match self.inspect_message(subject, message.fragments, context) {
             Verdict::Allow(permit) => {
-                let buffer = self.recompress(direction, message.payload(), was_compressed, context);
+                let (payload, now_ns) = (message.payload(), context.now_ns);
+                let buffer = self.recompress(direction, payload, was_compressed, now_ns, context.worker);
                 if let Some(buffer) = buffer {
                     let opcode = message.opcode;
                     context.worker.recycle(message.into_buffer());
@@ -110,29 +128,57 @@ impl Session {
                 let key = mask_key(direction, context.worker);
                 Judged::Owned(Box::new(OwnedFrame::from_message(permit, message, key)))
             }
+            Verdict::Replace(permit, buffer) => {
+                let opcode = message.opcode;
+                context.worker.recycle(message.into_buffer());
+                self.replaced(direction, opcode, permit, buffer, was_compressed, context)
+            }
             verdict => {
                 context.worker.recycle(message.into_buffer());
-                self.refuse(direction, verdict, context.now_ns)
+                self.refuse(direction, verdict, context)
+            }
+        }
+    }
+
+    /// Makes a message ready to leave that is not what came.
+    fn replaced<S: EventSink>(
+        &mut self,
+        direction: Direction,
+        opcode: Opcode,
+        permit: Permit,
+        buffer: Vec<u8>,
+        was_compressed: bool,
+        context: &mut Context<'_, S>,
+    ) -> Judged {
+        let (payload, now_ns) = (&buffer[HEADER_SIZE_MAX..], context.now_ns);
+        match self.recompress(direction, payload, was_compressed, now_ns, context.worker) {
+            Some(smaller) => {
+                context.worker.recycle(buffer);
+                compressed(permit, direction, opcode, smaller, context.worker)
+            }
+            None => {
+                let key = mask_key(direction, context.worker);
+                Judged::Owned(Box::new(OwnedFrame::from_buffer(permit, opcode, buffer, key)))
             }
         }
     }
 
     /// The compressed payload behind room for a header, if the message is to leave so.
     #[inline]
-    fn recompress<S: EventSink>(
+    pub(super) fn recompress(
         &mut self,
         direction: Direction,
         payload: &[u8],
         was_compressed: bool,
-        context: &mut Context<'_, S>,
+        now_ns: u64,
+        worker: &mut Worker,
     ) -> Option<Vec<u8>> {
         let recompressor = self.halves[direction.index()].recompressor.as_mut()?;
-        let worker = &mut *context.worker;
         let buffer = recompressor.compress(payload, was_compressed, || worker.spare());
         if buffer.is_some() {
-            self.deflated_ns = Some(context.now_ns);
+            self.deflated_ns = Some(now_ns);
         } else if recompressor.is_held() {
-            self.deflated_ns.get_or_insert(context.now_ns);
+            self.deflated_ns.get_or_insert(now_ns);
         }
         buffer
     }
@@ -166,7 +212,9 @@ impl Session {
         if let Some(stats) = context.worker.stats_mut(&self.engine) {
             stats.record_message(direction, size);
         }
-        if self.engine.tells(EventKind::Message) && matches!(verdict, Verdict::Allow(_)) {
+        if self.engine.tells(EventKind::Message)
+            && matches!(verdict, Verdict::Allow(_) | Verdict::Replace(..))
+        {
             context.sink.event(Event::Message { direction, opcode, size, fragments });
         }
     }
@@ -185,14 +233,14 @@ impl Session {
         let Half { engine, control, .. } = self.half(direction);
         if opcode != Opcode::Close && !control.take(&engine.control_rate, 1, context.now_ns) {
             self.breach(direction, Breach::ControlRate, context);
-            return Verdict::Drop;
+            return Verdict::Drop(None);
         }
         let content = match opcode {
             Opcode::Close => match ClosePayload::parse(payload) {
                 Ok(_) => payload.get(2..).unwrap_or_default(),
                 Err(fault) => {
                     self.fault(direction, fault, context);
-                    return Verdict::Drop;
+                    return Verdict::Drop(None);
                 }
             },
             _ => payload,
@@ -203,16 +251,23 @@ impl Session {
         let verdict = pipeline::inspect_control(engine, subject, &mut rated, context.worker, context.sink);
         match (verdict, opcode) {
             // A close can't be withheld without leaving the other side hanging: its reason condemns the connection.
-            (Verdict::Drop, Opcode::Close) => Verdict::Close(CloseCode::POLICY_VIOLATION),
-            (Verdict::Allow(permit), Opcode::Close) => {
+            (Verdict::Drop(_), Opcode::Close) => Verdict::Close(CloseCode::POLICY_VIOLATION),
+            (verdict @ (Verdict::Allow(_) | Verdict::Replace(..)), Opcode::Close) => {
                 let code = ClosePayload::parse(payload).ok().and_then(|close| close.code);
                 self.begin_closing(code, initiator(direction), context.now_ns);
                 self.half(direction).is_closed = true;
-                Verdict::Allow(permit)
+                match (verdict, payload.get(..2)) {
+                    // Its reason alone was inspected.
+                    (Verdict::Replace(permit, mut buffer), Some(code)) => {
+                        buffer.splice(HEADER_SIZE_MAX..HEADER_SIZE_MAX, code.iter().copied());
+                        Verdict::Replace(permit, buffer)
+                    }
+                    (verdict, _) => verdict,
+                }
             }
-            (Verdict::Allow(permit), _) => {
+            (verdict @ (Verdict::Allow(_) | Verdict::Replace(..)), _) => {
                 self.tell_control(direction, opcode, payload.len(), context);
-                Verdict::Allow(permit)
+                verdict
             }
             (verdict, _) => verdict,
         }
@@ -236,16 +291,33 @@ impl Session {
         }
     }
 
-    pub(super) fn refuse(&mut self, direction: Direction, verdict: Verdict, now_ns: u64) -> Judged {
+    pub(super) fn refuse<S: EventSink>(
+        &mut self,
+        direction: Direction,
+        verdict: Verdict,
+        context: &mut Context<'_, S>,
+    ) -> Judged {
         match verdict {
             Verdict::Close(code) => {
                 let reasons = ("message violates the policy", "the other side's message violates the policy");
-                self.close_both(code, reasons.0, reasons.1, sender(direction), now_ns);
+                self.close_both(code, reasons.0, reasons.1, sender(direction), context.now_ns);
                 Judged::Stop
             }
+            Verdict::Drop(Some(reply)) => self.owe_reply(direction, reply, context.worker),
             _ => Judged::Nothing,
         }
     }
+}
+
+fn replaced_control(
+    permit: Permit,
+    direction: Direction,
+    opcode: Opcode,
+    buffer: Vec<u8>,
+    worker: &mut Worker,
+) -> Judged {
+    let key = mask_key(direction, worker);
+    Judged::Owned(Box::new(OwnedFrame::from_buffer(permit, opcode, buffer, key)))
 }
 
 fn compressed(

@@ -3,6 +3,7 @@
 mod bounds;
 mod closing;
 mod message;
+mod reply;
 mod roles;
 mod stream;
 
@@ -41,6 +42,7 @@ pub(crate) const INFLATE_BITE_SIZE: usize = 2 << 10;
 ///   a step consumed everything and wants nothing sent.
 /// - [`Session::poll_close`] gives the close frame of our own that an endpoint is to get; ask it for both after every `handle_*`
 ///   call. No more input is relayed then.
+/// - [`Session::poll_reply`] gives a message of our own for a sender whose messages were dropped.
 /// - [`Session::deadline_ns`] says when [`Session::handle_timeout`] is due.
 /// - When [`Session::is_over`], flush both legs, shut both down and call [`Session::end`].
 #[derive(Debug)]
@@ -143,6 +145,11 @@ impl Session {
         self.adopt(&engine, now_ns);
     }
 
+    /// Whether it is judged by `engine` already.
+    pub fn goes_by(&self, engine: &Arc<Engine>) -> bool {
+        Arc::ptr_eq(engine.speaking(self.subprotocol.as_deref()), &self.engine)
+    }
+
     /// Goes on under `engine`, which takes the place of the present one ([`Engine::compile_over`]): in each direction as soon as no
     /// message is open there. Buckets keep what they hold unless their rates are others. What was agreed on about
     /// compression stays.
@@ -214,6 +221,8 @@ impl Session {
                     self.half(direction).ready = Some(frame);
                     return Step { consumed: at, frames, transmit: run.into() };
                 }
+                // The sender may take it before the next one is owed.
+                Judged::Owed => return Step { consumed: at, frames, transmit: run.into() },
                 Judged::Stop => break,
             }
             if frames == FRAMES_PER_STEP_MAX {

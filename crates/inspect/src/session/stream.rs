@@ -48,7 +48,7 @@ impl Session {
         };
         let verdict = state.stream.inspect(subject, false, &mut around);
         let Verdict::Allow(permit) = verdict else {
-            return self.refuse(direction, verdict, context.now_ns);
+            return self.refuse(direction, verdict, context);
         };
         let ready = held.len().saturating_sub(plan.stream.hold_back_size);
         let part_size = if ready < PART_SIZE_MIN { 0 } else { ready };
@@ -97,7 +97,7 @@ impl Session {
             }
             verdict => {
                 context.worker.recycle(message.into_buffer());
-                self.refuse(direction, verdict, context.now_ns)
+                self.refuse(direction, verdict, context)
             }
         }
     }

@@ -1,5 +1,6 @@
 //! The stages of an inspection, each in a file. The pipeline calls them in order; nothing else may.
 
 pub(crate) mod rate;
+pub(crate) mod redact;
 pub(crate) mod scan;
 pub(crate) mod schema;

@@ -12,7 +12,7 @@ use crate::{
     worker::Worker,
 };
 
-/// Scans `payload`, and `texts` that were found in it, if it has such. `Ok(Some(..))`: a rule that only alerts.
+/// Scans `payload`, and `texts` that were found in it, if it has such. `Ok(Some(..))`: a rule that only alerts, or one that redacts.
 ///
 /// # Errors
 /// The first finding that stops the message, that it hides something too deep, or that Hyperscan failed.
@@ -60,8 +60,10 @@ fn scan_part(
         }
     }
     match hits.finding() {
-        // A hit that stops the message says more than that something else was hidden.
-        Ok(_) if is_too_deep => Err(Stop::CouldNotInspect(Condition::OverDepth)),
+        // A hit that stops or changes the message says more than that something else was hidden.
+        Ok(found) if is_too_deep && found.as_ref().is_none_or(|found| found.action == Action::Alert) => {
+            Err(Stop::CouldNotInspect(Condition::OverDepth))
+        }
         found => found,
     }
 }
@@ -186,13 +188,15 @@ impl<'a> Hits<'a> {
         Self { rules, undone: Kinds::NONE, is_payload: true, is_whole, ends_max: usize::MAX, best: None }
     }
 
-    /// An alert, or nothing.
+    /// One that lets the message go on, or nothing.
     ///
     /// # Errors
     /// A finding that stops the message.
     fn finding(&self) -> Result<Option<Finding>, Stop> {
         match self.best.map(Hit::finding) {
-            Some(finding) if finding.action != Action::Alert => Err(Stop::Finding(finding)),
+            Some(finding) if !matches!(finding.action, Action::Alert | Action::Redact) => {
+                Err(Stop::Finding(finding))
+            }
             found => Ok(found),
         }
     }
@@ -219,7 +223,8 @@ impl MatchSink for Hits<'_> {
 fn gravity(action: Action) -> u8 {
     match action {
         Action::Alert => 0,
-        Action::Drop => 1,
-        Action::Close(_) => 2,
+        Action::Redact => 1,
+        Action::Drop => 2,
+        Action::Close(_) => 3,
     }
 }

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Stands between the texts of a message: no letter, no space, and in no text that a person writes.
-const SEPARATOR: u8 = 0;
+pub(super) const SEPARATOR: u8 = 0;
 
 /// What decoding a message gave. A fault is held until the schemas are asked, because they say what follows from it.
 #[derive(Debug, Default)]

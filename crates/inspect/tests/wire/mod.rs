@@ -11,6 +11,10 @@ use wsi_ws::{
 
 pub const CLOSE_1008: Action = Action::Close(CloseCode::POLICY_VIOLATION);
 
+/// Each peer, and the direction that it receives.
+const ENDS: [(Role, Direction); 2] =
+    [(Role::Client, Direction::ToClient), (Role::Server, Direction::ToServer)];
+
 /// Everything that both peers and the audit see of one connection.
 pub struct Wire {
     pub session: Session,
@@ -18,6 +22,8 @@ pub struct Wire {
     pub told: Told,
     pub now_ns: u64,
     pub received: [Vec<u8>; 2],
+    /// Both peers take what they are told of dropped messages.
+    pub takes_replies: bool,
 }
 
 #[derive(Default)]
@@ -66,7 +72,8 @@ impl Wire {
         };
         let worker = Worker::new([&*engine], [7; 32], Box::new(clock)).unwrap();
         let told = Told::of(&engine);
-        Self { session: Session::new(engine, 0), worker, told, now_ns: 0, received: Default::default() }
+        let session = Session::new(engine, 0);
+        Self { session, worker, told, now_ns: 0, received: Default::default(), takes_replies: true }
     }
 
     /// One read of what the sender of `direction` wrote.
@@ -84,11 +91,20 @@ impl Wire {
             at += step.consumed;
             let is_idle = sent.is_none();
             self.received[direction.index()].extend(sent.unwrap_or_default());
+            self.take_replies();
             if at == input.len() && is_idle {
                 break;
             }
         }
         self.settle();
+    }
+
+    pub fn take_replies(&mut self) {
+        for (role, direction) in ENDS.into_iter().filter(|_| self.takes_replies) {
+            while let Some(frame) = self.session.poll_reply(role, self.now_ns, &mut self.worker) {
+                self.received[direction.index()].extend_from_slice(frame.bytes());
+            }
+        }
     }
 
     pub fn read_in_pieces(&mut self, direction: Direction, mut bytes: &[u8], sizes: &[usize]) {
@@ -123,7 +139,7 @@ impl Wire {
     }
 
     fn settle(&mut self) {
-        for (role, direction) in [(Role::Client, Direction::ToClient), (Role::Server, Direction::ToServer)] {
+        for (role, direction) in ENDS {
             if let Some(frame) = self.session.poll_close(role, &mut self.worker) {
                 self.received[direction.index()].extend_from_slice(frame.bytes());
             }
@@ -206,6 +222,8 @@ pub fn filter(action: Action) -> ContentFilter {
         directions: Directions::Both,
         normalize: wsi_policy::Normalize::default(),
         action,
+        redact_with: None,
+        reply: None,
         message_size_max: Some(65_536),
     }
 }

@@ -8,7 +8,7 @@ use unicode_normalization::{
     is_nfkc_quick,
 };
 
-use super::{Kinds, escapes::Undone};
+use super::{Kinds, escapes::Undone, trace::Track};
 
 /// Text is composed in pieces, each from one character that combines with none before it to before the next such character, which
 /// gives the same as composing it whole. A piece that would become longer is cut, in bytes; no language has such.
@@ -19,7 +19,20 @@ pub(crate) const PIECE_SIZE_MAX: usize = 64;
 /// What is appended is at most four times as long as what was consumed. Unless `is_final`, the last piece, of up to
 /// [`PIECE_SIZE_MAX`] bytes, is not consumed. With `stop` the pass ends before the first piece that changes.
 pub(crate) fn compose(text: &[u8], is_final: bool, stop: bool, out: &mut Vec<u8>) -> Undone {
-    let mut pieces = Pieces { text, out, start: 0, is_inert: true, copied: 0, kinds: Kinds::NONE, stop };
+    compose_tracked(text, is_final, stop, out, &mut ())
+}
+
+/// As [`compose`]; `track` hears of each piece that changes.
+#[inline]
+pub(crate) fn compose_tracked(
+    text: &[u8],
+    is_final: bool,
+    stop: bool,
+    out: &mut Vec<u8>,
+    track: &mut impl Track,
+) -> Undone {
+    let mut pieces =
+        Pieces { text, out, track, start: 0, is_inert: true, copied: 0, kinds: Kinds::NONE, stop };
     let (consumed, stopped) = match pieces.run(is_final) {
         ControlFlow::Continue(consumed) => (consumed, false),
         ControlFlow::Break(consumed) => (consumed, true),
@@ -36,9 +49,10 @@ pub(crate) fn pending(text: &[u8]) -> usize {
     from + compose(&text[from..], false, false, &mut Vec::new()).consumed
 }
 
-struct Pieces<'a> {
+struct Pieces<'a, T> {
     text: &'a [u8],
     out: &'a mut Vec<u8>,
+    track: &'a mut T,
     /// Of the piece that is being read, and whether it is known to stay as it is.
     start: usize,
     is_inert: bool,
@@ -48,7 +62,7 @@ struct Pieces<'a> {
     stop: bool,
 }
 
-impl Pieces<'_> {
+impl<T: Track> Pieces<'_, T> {
     /// To what is consumed; breaks where it is to stop.
     fn run(&mut self, is_final: bool) -> ControlFlow<usize, usize> {
         let mut at = 0;
@@ -111,6 +125,7 @@ impl Pieces<'_> {
         } else {
             self.kinds = Kinds::UNICODE;
             self.copied = at;
+            self.track.replaced(start..at, before..self.out.len());
         }
         ControlFlow::Continue(())
     }

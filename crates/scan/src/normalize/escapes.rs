@@ -2,7 +2,7 @@
 
 use memchr::memchr3;
 
-use super::{Kinds, entities};
+use super::{Kinds, entities, trace::Track};
 
 /// More than any cut escape has, but for references with many digits.
 pub(crate) const CUT_SIZE_MAX: usize = 32;
@@ -41,6 +41,19 @@ impl Reading {
 /// consumed, and the time is linear. Unless `is_final`, an escape that the end of `text` cuts is not consumed. The pass stops before
 /// the first escape of `stop_before`.
 pub fn undo(kinds: Kinds, text: &[u8], is_final: bool, stop_before: Kinds, out: &mut Vec<u8>) -> Undone {
+    undo_tracked(kinds, text, is_final, stop_before, out, &mut ())
+}
+
+/// As [`undo`]; `track` hears what each escape became.
+#[inline]
+pub(crate) fn undo_tracked(
+    kinds: Kinds,
+    text: &[u8],
+    is_final: bool,
+    stop_before: Kinds,
+    out: &mut Vec<u8>,
+    track: &mut impl Track,
+) -> Undone {
     let markers = Markers::new(kinds);
     let (mut copied, mut from, mut undone) = (0, 0, Kinds::NONE);
     let (consumed, stopped) = loop {
@@ -53,6 +66,7 @@ pub fn undo(kinds: Kinds, text: &[u8], is_final: bool, stop_before: Kinds, out: 
         }
         out.extend_from_slice(&text[copied..at]);
         undone = undone.union(kind);
+        let before = out.len();
         let size = match reading {
             Reading::Character(character, size) => {
                 out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
@@ -64,6 +78,7 @@ pub fn undo(kinds: Kinds, text: &[u8], is_final: bool, stop_before: Kinds, out: 
             }
             Reading::Plain | Reading::Cut => 1,
         };
+        track.replaced(at..at + size, before..out.len());
         copied = at + size;
         from = copied;
     };

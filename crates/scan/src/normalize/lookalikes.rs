@@ -4,13 +4,25 @@
 //! use; compatibility forms are missing because NFKC comes before. What Unicode holds for a small `l` and is a capital stands here
 //! for `I`, and a few small Cyrillic and Greek letters have been added that differ only in size.
 
-use super::{Kinds, escapes::Undone};
+use super::{Kinds, escapes::Undone, trace::Track};
 
 /// Appends `text` to `out` with look-alikes replaced by their ASCII characters, and bytes that are not UTF-8 as they are.
 ///
 /// What is appended is never longer than what was consumed. Unless `is_final`, a character that the end of `text` cuts is not
 /// consumed. With `stop` the pass ends before the first look-alike.
 pub(crate) fn fold(text: &[u8], is_final: bool, stop: bool, out: &mut Vec<u8>) -> Undone {
+    fold_tracked(text, is_final, stop, out, &mut ())
+}
+
+/// As [`fold`]; `track` hears of each look-alike.
+#[inline]
+pub(crate) fn fold_tracked(
+    text: &[u8],
+    is_final: bool,
+    stop: bool,
+    out: &mut Vec<u8>,
+    track: &mut impl Track,
+) -> Undone {
     let whole = if is_final { text } else { &text[..text.len() - cut_size(text)] };
     let (mut at, mut copied, mut kinds) = (0, 0, Kinds::NONE);
     for chunk in whole.utf8_chunks() {
@@ -24,6 +36,7 @@ pub(crate) fn fold(text: &[u8], is_final: bool, stop: bool, out: &mut Vec<u8>) -
             out.push(byte);
             kinds = Kinds::UNICODE;
             copied = here + character.len_utf8();
+            track.replaced(here..copied, out.len() - 1..out.len());
         }
         at += chunk.valid().len() + chunk.invalid().len();
     }

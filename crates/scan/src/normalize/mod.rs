@@ -8,9 +8,11 @@ mod entities;
 pub(crate) mod escapes;
 mod kinds;
 pub(crate) mod lookalikes;
+mod trace;
 mod views;
 
 pub use escapes::{Undone, undo};
 pub use kinds::Kinds;
+pub use trace::{Trace, TraceLost};
 pub(crate) use views::Reader;
 pub use views::{Buffers, DEPTH_MAX, DEPTH_MAX_DEFAULT, Normalizer, Outcome};

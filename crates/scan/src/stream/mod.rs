@@ -9,7 +9,7 @@ use hyperscan::{Builder, Patterns, StreamingDatabase};
 
 use crate::{
     CompileError, Flow, Kinds, Normalizer, Pattern, PatternId, ScanError, database::compile_fault,
-    normalize::escapes::CUT_SIZE_MAX,
+    normalize::escapes::CUT_SIZE_MAX, pattern::Reports,
 };
 
 use self::{
@@ -34,8 +34,10 @@ impl StreamDatabase {
         if patterns.is_empty() || patterns.iter().any(Pattern::is_unicode) {
             return Ok(None);
         }
-        let translated: Vec<_> =
-            (0..).zip(patterns).map(|(i, pattern)| pattern.to_engine(i)).collect::<Result<_, _>>()?;
+        let translated: Vec<_> = (0..)
+            .zip(patterns)
+            .map(|(i, pattern)| pattern.to_engine(i, Reports::Once))
+            .collect::<Result<_, _>>()?;
         let widths = translated.iter().map(|pattern| pattern.info().ok().map(|info| info.max_width()));
         // Hyperscan's word for "no bound".
         let width_max = widths

@@ -25,6 +25,7 @@ pub(crate) mod node;
 pub(crate) mod number;
 pub(crate) mod retrieve;
 pub(crate) mod schema;
+mod strings;
 mod violation;
 
 #[cfg(test)]
@@ -32,6 +33,7 @@ mod differential;
 
 pub use document::{Document, Fault, Limits, TEXT_BYTES_MAX};
 pub use schema::{Schema, SchemaError};
+pub use strings::{character_size, strings};
 pub use violation::Violation;
 
 pub use depth::{DEPTH_MAX_CEILING, DEPTH_MAX_DEFAULT};

@@ -86,7 +86,7 @@ fn encode_verdict(verdict: &VerdictRecord, rule: &str, line: &mut Line<'_>) {
     match verdict.outcome {
         Outcome::Message(Action::Close(code)) => line.number("code", code.as_u16()),
         Outcome::Refused(status) => line.number("status", status),
-        Outcome::Message(Action::Alert | Action::Drop) | Outcome::PassedUninspected => {}
+        Outcome::Message(Action::Alert | Action::Redact | Action::Drop) | Outcome::PassedUninspected => {}
     }
     let mode = match verdict.mode {
         Mode::Enforce => "enforce",
@@ -104,6 +104,7 @@ fn encode_verdict(verdict: &VerdictRecord, rule: &str, line: &mut Line<'_>) {
 const fn action(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Message(Action::Alert) => "alert",
+        Outcome::Message(Action::Redact) => "redact",
         Outcome::Message(Action::Drop) => "drop",
         Outcome::Message(Action::Close(_)) => "close",
         Outcome::PassedUninspected => "pass-uninspected",

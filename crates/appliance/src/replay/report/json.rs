@@ -114,6 +114,7 @@ pub(super) fn trial(trial: &Trial) -> Value {
         "refused_upgrades": tally.refused_upgrades,
         "closes": tally.closes,
         "drops": tally.drops,
+        "redactions": tally.redactions,
         "alerts": tally.alerts,
         "could_not_inspect": tally.could_not_inspect,
         "not_relayed_to_server": tally.not_relayed[to_server],

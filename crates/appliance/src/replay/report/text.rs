@@ -118,10 +118,11 @@ pub(super) fn summary(traffic: &Traffic, trials: &[Trial]) -> String {
 
 type Value = fn(&Tally) -> String;
 
-const ROWS: [(&str, Value); 8] = [
+const ROWS: [(&str, Value); 9] = [
     ("upgrades refused", |tally| tally.refused_upgrades.to_string()),
     ("closes", |tally| tally.closes.to_string()),
     ("drops", |tally| tally.drops.to_string()),
+    ("redactions", |tally| tally.redactions.to_string()),
     ("alerts", |tally| tally.alerts.to_string()),
     ("could not be inspected", |tally| tally.could_not_inspect.to_string()),
     ("messages that came after", |tally| tally.not_relayed.iter().sum::<u64>().to_string()),

@@ -111,6 +111,7 @@ fn verdicts_by_outcome() {
     });
     let outcomes = [
         (Outcome::Message(Action::Alert), json!({"action": "alert"})),
+        (Outcome::Message(Action::Redact), json!({"action": "redact"})),
         (Outcome::Message(Action::Drop), json!({"action": "drop"})),
         (
             Outcome::Message(Action::Close(CloseCode::MESSAGE_TOO_BIG)),
