@@ -91,6 +91,7 @@ const query = settings => new URLSearchParams(settings).toString();
 
 const now = { status: null, metrics: null, connections: [], found: 0, events: [], next: 0, heard: 0 };
 const samples = [];
+let lastTotals = null;
 let failures = 0, failingSince = null, polling = 0, isAsking = false, isStale = false;
 
 /** One poll at a time: what is asked for meanwhile comes right after it. */
@@ -154,11 +155,13 @@ function takeSample(metrics) {
     bytes: DIRECTIONS.map(direction => metrics.total("wsi_received_bytes_total", { direction })),
     verdicts: [metrics.total("wsi_verdicts_total")],
   };
-  const last = samples.at(-1);
-  const sample = { at: performance.now(), totals, connections: [metrics.total("wsi_connections_open")] };
-  const seconds = last ? (sample.at - last.at) / 1000 : 1;
+  const at = performance.now(), last = lastTotals;
+  lastTotals = { at, ...totals };
+  if (!last) return;
+  const sample = { at, connections: [metrics.total("wsi_connections_open")] };
   for (const [name, values] of Object.entries(totals)) {
-    sample[name] = values.map((value, i) => (last ? Math.max(0, value - last.totals[name][i]) / seconds : 0));
+    // A total that has fallen is that of another process.
+    sample[name] = values.map((value, i) => Math.max(0, value - last[name][i]) / ((at - last.at) / 1000));
   }
   samples.push(sample);
   while (samples[0].at < sample.at - WINDOW_MS - 5000) samples.shift();
@@ -175,7 +178,7 @@ function show() {
   document.title = `${count(metrics.total("wsi_connections_open"))} open · websocket-inspector`;
   showAccess(status);
   showNotes(metrics);
-  TILES.forEach(showTile);
+  if (samples.length > 0) TILES.forEach(showTile);
   showRules(metrics);
   showClients();
   showPolicies(status, metrics);
@@ -217,22 +220,37 @@ for (const tile of TILES) {
   tile.values = tile.series.map(() => el("b", { text: "–" }));
   tile.peak = el("span", { class: "peak" });
   tile.svg = svg("svg", { viewBox: "0 0 300 80", preserveAspectRatio: "none", role: "img" });
+  tile.svg.addEventListener("pointermove", event => pointAt(tile, event));
+  tile.svg.addEventListener("pointerleave", () => pointAt(tile, null));
   const figures = tile.series.map(([tone, label], i) =>
-    el("div", { class: `figure ${tone}` }, ...(tile.series.length > 1 ? [el("i")] : []), tile.values[i], el("span", { text: label })));
+    el("div", { class: `figure ${tone}` }, tile.values[i], ...(tile.series.length > 1 ? [el("i")] : []), el("span", { text: label })));
   $("tiles").append(el("section", { class: "card tile" },
     el("h2", { text: tile.title }), tile.peak, el("div", { class: "figures", "data-tile": tile.name }, ...figures), tile.svg));
 }
 
-function showTile({ name, title, format, series, values, peak, svg: picture }) {
+/** Tells of the moment under the pointer in the place of the peak. */
+function pointAt(tile, event) {
+  const box = tile.svg.getBoundingClientRect();
+  tile.ago = event && (1 - (event.clientX - box.left) / box.width) * WINDOW_MS;
+  if (samples.length > 0) showTile(tile);
+}
+
+function showTile({ name, title, format, series, values, peak, ago, svg: picture }) {
   const latest = samples.at(-1)[name];
   const most = Math.max(...samples.flatMap(each => each[name]));
   latest.forEach((value, i) => set(values[i], { text: format(value) }));
-  set(peak, { text: most > 0 ? `peak ${format(most)}` : "" });
+  const moment = ago == null ? null : samples.findLast(each => each.at <= samples.at(-1).at - ago);
+  const then = moment && `${Math.round(ago / 1000)} s ago: ${moment[name].map(format).join(" / ")}`;
+  set(peak, { text: then ?? (most > 0 ? `peak ${format(most)}` : "") });
   const told = series.map(([, label], i) => `${label} ${format(latest[i])}`).join(", ");
   set(picture, { "aria-label": `${title} over two minutes: now ${told}, peak ${format(most)}` });
   const base = series.length > 1 ? 40 : 78, height = series.length > 1 ? 37 : 74, scale = Math.max(most, 1e-9);
   const until = samples.at(-1).at;
   const parts = [svg("line", { class: "axis", x1: 0, x2: 300, y1: base, y2: base })];
+  if (moment) {
+    const x = 300 - (ago / WINDOW_MS) * 300;
+    parts.push(svg("line", { class: "axis", x1: x, x2: x, y1: 0, y2: 80 }));
+  }
   series.forEach(([tone], i) => {
     const sign = i ? 1 : -1;
     const points = samples.map(each => {
@@ -317,7 +335,7 @@ function showPolicies(status, metrics) {
   reconcile($("policies"), status.policies, each => each.name, make, (node, { name, mode }) => {
     for (const button of node.children[1].children) {
       const isOn = button.dataset.mode === mode;
-      set(button, { "aria-pressed": isOn, title: status.authorized ? null : readOnlyReason(status), class: isOn ? (mode === "enforce" ? "good" : "warn") : button.className });
+      set(button, { "aria-pressed": String(isOn), title: status.authorized ? null : readOnlyReason(status), class: isOn ? (mode === "enforce" ? "good" : "warn") : button.className });
       button.disabled = !status.authorized || isOn;
     }
     const about = { policy: name };
@@ -403,8 +421,8 @@ const COLUMNS = [
   { name: "age_s", title: "Age", show: each => duration(each.age_s) },
   { name: "idle_s", title: "Idle", show: each => duration(each.idle_s) },
   { name: "rate", title: "Msg/s", show: each => rate(each.rate) },
-  { name: "messages_to_server", title: "To server", show: each => count(each.messages_to_server) },
-  { name: "messages_to_client", title: "To client", show: each => count(each.messages_to_client) },
+  { name: "messages_to_server", title: "Msg to server", show: each => count(each.messages_to_server) },
+  { name: "messages_to_client", title: "Msg to client", show: each => count(each.messages_to_client) },
   { name: "bytes_to_server", title: "Bytes to server", show: each => size(each.bytes_to_server) },
   { name: "bytes_to_client", title: "Bytes to client", show: each => size(each.bytes_to_client) },
 ];
@@ -432,16 +450,24 @@ function compare(a, b) {
   return (sorting.falls ? -order : order) || collator.compare(a.id, b.id);
 }
 
+/** While somebody points at a row, none moves away under the pointer; what is new comes last. */
+function inPlace() {
+  const body = $("connections").tBodies[0];
+  if (!body.matches(":hover, :has(:focus-visible)")) return null;
+  const places = new Map([...body.rows].map((row, i) => [row.dataset.key, i]));
+  return (a, b) => (places.get(a.id) ?? places.size) - (places.get(b.id) ?? places.size) || compare(a, b);
+}
+
 function showConnections() {
   const wanted = $("connections-filter").value.trim().toLowerCase();
   const matches = now.connections.filter(each => [each.id, each.client, each.policy, each.listener, each.phase].some(text => text?.toLowerCase().includes(wanted)));
-  const shown = matches.sort(compare).slice(0, CONNECTION_ROWS_MAX);
+  const shown = matches.sort(inPlace() ?? compare).slice(0, CONNECTION_ROWS_MAX);
   for (const head of $("connections").tHead.rows[0].cells) {
     set(head, { "aria-sort": head.dataset.name === sorting.name ? (sorting.falls ? "descending" : "ascending") : null });
   }
   reconcile($("connections").tBodies[0], shown, each => each.id, makeConnection, updateConnection);
   const beyond = now.found > now.connections.length ? `, the busiest ${now.connections.length} can be looked through` : "";
-  set($("connections-count"), { text: now.status ? `${count(now.found)} there${beyond}` : "" });
+  set($("connections-count"), { text: now.status ? `${count(now.found)} now${beyond}` : "" });
   const more = matches.length - shown.length;
   set($("connections-empty"), { text: more > 0 ? `${plural(more, "more")}: filter to see them.` : matches.length ? "" : wanted ? "None of them matches." : "Nobody is connected." });
 }
@@ -536,7 +562,7 @@ function readStreamFilter() {
 }
 function setPaused(isPaused) {
   stream.isPaused = isPaused;
-  set($("events-pause"), { "aria-pressed": isPaused, text: isPaused ? "Go on" : "Pause" });
+  set($("events-pause"), { "aria-pressed": String(isPaused), text: isPaused ? "Go on" : "Pause" });
   if (isPaused) showStreamState();
   else restartStream();
 }
@@ -604,25 +630,25 @@ function showFacts(open, records) {
   reconcile($("timeline-facts"), known, ([name]) => name, ([name]) => el("div", {}, el("dt", { text: name }), el("dd")), (node, [, text]) => set(node.lastChild, { text }));
 }
 
-/** Two lanes over time: messages as discs by size, verdicts as squares on their edge, the beginning and end as lines. */
+/** Messages as needles by size (doubling is a step), verdicts as squares on their edge, the beginning and end as long lines. */
 function drawTimeline(records) {
-  const picture = $("timeline-picture"), lanes = { to_server: 40, to_client: 96 };
+  const picture = $("timeline-picture"), axis = 62, ways = { to_server: -1, to_client: 1 };
   picture.toggleAttribute("hidden", records.length === 0);
   if (records.length === 0) return;
   const times = records.map(each => Date.parse(each.time)), from = Math.min(...times), span = Math.max(Math.max(...times) - from, 1);
-  const parts = Object.entries(lanes).flatMap(([direction, y]) => [
-    svg("text", { x: 0, y: y - 20 }, ARROWS[direction]), svg("line", { class: "axis", x1: 0, x2: 640, y1: y, y2: y })]);
+  const parts = Object.entries(ways).map(([direction, way]) => svg("text", { x: 0, y: axis + 4 + way * 26 }, ARROWS[direction]));
+  parts.push(svg("line", { class: "axis", x1: 64, x2: 640, y1: axis, y2: axis }));
   records.forEach((record, i) => {
-    const x = 10 + ((times[i] - from) / span) * 620, tone = toneOf(record), y = lanes[record.direction] ?? 68;
+    const x = 76 + ((times[i] - from) / span) * 552, tone = toneOf(record), way = ways[record.direction] ?? 0;
     let mark;
-    if (record.event === "verdict") mark = svg("path", { class: `mark ${tone}`, d: `M${x} ${y - 9}l9 9l-9 9l-9-9Z` });
-    else if (record.direction) mark = svg("circle", { class: `mark ${tone}`, cx: x, cy: y, r: record.event === "ws_message" ? 2.5 + Math.log2(1 + record.size) / 2.5 : 2 });
-    else mark = svg("line", { class: `edge ${tone}`, x1: x, x2: x, y1: 26, y2: 112 });
+    if (record.event === "verdict") mark = svg("path", { class: `mark ${tone}`, d: `M${x} ${axis + way * 26 - 8}l8 8l-8 8l-8-8Z` });
+    else if (way) mark = svg("line", { class: `edge ${tone} ${record.event}`, x1: x, x2: x, y1: axis + way, y2: axis + way * Math.min(4 + 3 * Math.log2(1 + record.size), 52) });
+    else mark = svg("line", { class: `edge ${tone}`, x1: x, x2: x, y1: axis - 54, y2: axis + 54 });
     mark.append(svg("title", {}, `${nameOf(record)} at ${record.time}`));
     parts.push(mark);
   });
-  parts.push(svg("text", { x: 0, y: 142 }, new Date(from).toLocaleTimeString([], { hour12: false })));
-  parts.push(svg("text", { x: 640, y: 142, "text-anchor": "end" }, `+ ${span < 10000 ? `${(span / 1000).toFixed(1)} s` : duration(Math.round(span / 1000))}`));
+  parts.push(svg("text", { x: 64, y: 136 }, new Date(from).toLocaleTimeString([], { hour12: false })));
+  parts.push(svg("text", { x: 640, y: 136, "text-anchor": "end" }, `+ ${span < 10000 ? `${(span / 1000).toFixed(1)} s` : duration(Math.round(span / 1000))}`));
   set(picture, { "aria-label": `${records.length} events over ${duration(Math.round(span / 1000))}` });
   picture.replaceChildren(...parts);
 }
