@@ -290,7 +290,7 @@ def test_without_the_token_one_may_only_look(inspector, backend, visit):
     unlock(page)
     expect(row_of(page, pair).get_by_role("button", name="Close")).to_have_count(1)
     page.reload()
-    expect(page.locator("#access")).to_have_text("May change things")
+    expect(page.locator("#access")).to_have_text("Unlocked")
     page.get_by_role("button", name="Lock", exact=True).click()
     expect(page.locator("#access")).to_have_text("Read only")
 

@@ -36,7 +36,7 @@ function set(node, { text, on = {}, ...attributes }) {
 function count(value) {
   if (value < 10000) return String(Math.round(value));
   const [scale, unit] = value < 1e6 ? [1e3, "k"] : value < 1e9 ? [1e6, "M"] : [1e9, "G"];
-  return (value / scale).toFixed(value / scale < 100 ? 1 : 0) + unit;
+  return (value / scale).toFixed(value / scale < 100 ? 1 : 0).replace(/\.0$/, "") + unit;
 }
 const rate = value => (value > 0 && value < 9.95 ? value.toFixed(1).replace(/\.0$/, "") : count(value));
 function size(value) {
@@ -89,7 +89,7 @@ const query = settings => new URLSearchParams(settings).toString();
 
 // What is known.
 
-const now = { status: null, metrics: null, connections: [], found: 0, events: [], next: 0, heard: 0 };
+const now = { status: null, metrics: null, connections: [], found: 0, events: [], next: 0 };
 const samples = [];
 let lastTotals = null;
 let failures = 0, failingSince = null, polling = 0, isAsking = false, isStale = false;
@@ -143,7 +143,6 @@ function takeEvents({ events, next }) {
     return restartStream();
   }
   const fresh = events.filter(each => each !== null).map(record => ({ record, raw: JSON.stringify(record).toLowerCase() }));
-  now.heard += next - now.next;
   now.next = next;
   now.events = now.events.concat(fresh).slice(-EVENTS_MAX);
   addToStream(fresh);
@@ -393,7 +392,7 @@ function say(text) {
 
 function showAccess({ can_change, authorized }) {
   const wrong = can_change && token && !authorized;
-  set($("access"), { text: !can_change ? "Read only: no token-path in the configuration" : authorized ? "May change things" : wrong ? "That is not the token" : "Read only" });
+  set($("access"), { text: !can_change ? "Read only: no token-path in the configuration" : authorized ? "Unlocked" : wrong ? "That is not the token" : "Read only" });
   $("token").hidden = $("unlock-button").hidden = !can_change || authorized;
   $("lock-button").hidden = !authorized;
 }
@@ -551,7 +550,7 @@ function restartStream() {
 
 function showStreamState() {
   const kept = now.events.length, waits = stream.isPaused ? `, paused, ${count(stream.waiting)} new` : "";
-  set($("events-count"), { text: `${count(now.heard)} heard of, the last ${count(kept)} can be searched${waits}` });
+  set($("events-count"), { text: `${count(now.next)} since the start, the last ${count(kept)} can be searched${waits}` });
   const isNarrow = stream.kinds || stream.wanted;
   set($("events-empty"), { text: $("events").firstChild ? "" : isNarrow ? "None of them matches." : "Nothing has happened so far. Which events are told is up to a policy's events." });
 }
