@@ -606,9 +606,9 @@ async function updateTimeline() {
   timelineSeen = seen;
   drawTimeline(records);
   const kept = new Map([...$("timeline-events").children].map(row => [row.dataset.key, row.open]));
-  const rows = records.slice(-EVENT_ROWS_MAX).reverse().map((record, i) => {
+  const rows = records.slice(-EVENT_ROWS_MAX).reverse().map(record => {
     const row = eventRow(record, false);
-    row.dataset.key = String(records.length - i);
+    row.dataset.key = `${record.time} ${nameOf(record)} ${record.direction}`;
     row.open = kept.get(row.dataset.key) ?? false;
     return row;
   });
