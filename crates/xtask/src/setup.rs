@@ -28,6 +28,12 @@ const TEST: [Need; 5] = [
     Need { probe: ("ps", &["--version"]), packages: &["procps"] },
 ];
 
+/// What shows the live page to its tests. Not every distribution has it as a package.
+const BROWSER: Need = Need {
+    probe: ("sh", &["-c", "command -v chromium || command -v chromium-browser || command -v google-chrome"]),
+    packages: &["chromium", "fonts-dejavu-core"],
+};
+
 const BENCH: [Need; 1] = [Need { probe: ("haproxy", &["-v"]), packages: &["haproxy"] }];
 
 /// What a build of Zentinel needs.
@@ -42,9 +48,13 @@ pub(crate) fn for_build() -> Result {
     install(BUILD.iter())
 }
 
-/// What a build and the tests need.
+/// What a build and the tests need. Without a browser the tests of the live page are skipped, and say so.
 pub(crate) fn for_tests() -> Result {
-    install(BUILD.iter().chain(&TEST))
+    install(BUILD.iter().chain(&TEST))?;
+    if let Err(error) = install([&BROWSER].into_iter()) {
+        println!("no browser for the tests of the live page: {error}");
+    }
+    Ok(())
 }
 
 /// What a build and the comparison with other relays need.

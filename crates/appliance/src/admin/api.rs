@@ -60,7 +60,7 @@ impl Api {
         let query = parse_query(asked.query)?;
         let is_read = matches!(*asked.method, Method::GET | Method::HEAD);
         match (is_read, asked.path) {
-            (true, "status") => Ok(self.status()),
+            (true, "status") => Ok(self.status(asked.authorization)),
             (true, "connections") => self.connections(&query),
             (true, "events") => self.events(&query),
             (true, "reload" | "mode" | "drain" | "connections/close") => {
@@ -97,7 +97,7 @@ impl Api {
         Err((StatusCode::UNAUTHORIZED, "send the token: Authorization: Bearer ...".into()))
     }
 
-    fn status(&self) -> Value {
+    fn status(&self, authorization: Option<&[u8]>) -> Value {
         let reload = self.reload.lock().unwrap_or_else(PoisonError::into_inner);
         let policies: Vec<_> = reload
             .engines()
@@ -113,6 +113,7 @@ impl Api {
             },
             "revision": reload.revision(),
             "can_change": self.token.is_some(),
+            "authorized": self.authorize(authorization).is_ok(),
             "policies": policies,
             "listeners": self.names.listeners,
         })

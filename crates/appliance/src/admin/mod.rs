@@ -4,6 +4,7 @@
 //! take, so a slow client can hold up others for seconds at most.
 
 mod api;
+mod page;
 mod recent;
 
 use std::{
@@ -195,7 +196,7 @@ async fn respond<B>(request: &Request<B>, state: &AdminState) -> Response<Full<B
             Readiness::Starting => text(StatusCode::SERVICE_UNAVAILABLE, TEXT, "starting\n"),
             Readiness::Draining => text(StatusCode::SERVICE_UNAVAILABLE, TEXT, "draining\n"),
         },
-        "/" if state.api.is_some() => page(),
+        "/" if state.api.is_some() => page::page(),
         _ => text(
             StatusCode::NOT_FOUND,
             TEXT,
@@ -224,16 +225,6 @@ async fn respond_with<B>(api: Arc<Api>, request: &Request<B>, path: String) -> R
     if status == StatusCode::METHOD_NOT_ALLOWED {
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST"));
     }
-    response
-}
-
-/// Nothing of it comes from elsewhere, and it may ask nobody else.
-fn page() -> Response<Full<Bytes>> {
-    const POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'; \
-        img-src data:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
-    let mut response = text(StatusCode::OK, "text/html; charset=utf-8", include_str!("page.html"));
-    response.headers_mut().insert("content-security-policy", HeaderValue::from_static(POLICY));
-    response.headers_mut().insert("x-content-type-options", HeaderValue::from_static("nosniff"));
     response
 }
 

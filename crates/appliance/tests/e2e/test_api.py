@@ -37,6 +37,9 @@ def test_status_tells_what_holds(inspector):
     assert answer["state"] == "ready" and answer["revision"] == 1 and answer["can_change"]
     assert answer["policies"] == [{"name": "websocket-inspector", "mode": "enforce"}]
     assert answer["listeners"] == ["edge"]
+    assert answer["authorized"] is False
+    assert inspector.api("status", token=TOKEN)[1]["authorized"] is True
+    assert inspector.api("status", token=TOKEN[:-1])[1]["authorized"] is False
 
 
 def test_connections_are_listed_with_what_they_carried(inspector, backend):
