@@ -492,16 +492,6 @@ fn rates() {
 }
 
 #[test]
-fn what_is_not_built_is_refused() {
-    check_rule(
-        "content-filter { rules \"xss\"; action \"redact\" }",
-        38,
-        "`action \"redact\"` is not built yet: it is refused, not ignored",
-        "",
-    );
-}
-
-#[test]
 fn all_mistakes_are_reported_in_order() {
     let found = error("runtime {\n  shards 0\n  drain 3\n}\nadmin { bind \"x\" }\nzebra");
     let lines: Vec<_> = found.mistakes().iter().map(|mistake| mistake.position().unwrap().0).collect();
