@@ -210,7 +210,13 @@ proptest! {
         text in text(), sizes in prop::collection::vec(1_usize..9, 1..6), sets in sets(), depth in 1..4_u32,
     ) {
         let (whole, parts) = (whole(&sets, depth, &text), in_parts(&sets, depth, &text, &sizes));
-        prop_assert_eq!(whole, parts, "{} {:?}", String::from_utf8_lossy(&text), sizes);
+        // Of base64 a text may have more views at a time than a stream follows, which says so and finds no more than there is.
+        let may_give_up = sets.iter().any(|set| set.contains(Kinds::BASE64));
+        if may_give_up && parts.1 && !whole.1 {
+            prop_assert!(parts.0.iter().zip(&whole.0).all(|(few, all)| few.is_subset(all)));
+        } else {
+            prop_assert_eq!(whole, parts, "{} {:?}", String::from_utf8_lossy(&text), sizes);
+        }
     }
 }
 
