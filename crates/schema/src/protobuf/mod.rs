@@ -32,10 +32,12 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod edit;
 mod fault;
 mod load;
 mod merge;
 mod place;
+mod path;
 mod show;
 mod types;
 mod verify;
@@ -48,6 +50,7 @@ mod tests;
 
 pub use fault::Fault;
 pub use place::Oneof;
+pub use path::{Change, Path, PathError};
 pub use types::MessageType;
 
 use crate::{
