@@ -24,6 +24,15 @@ pub enum Text<'a> {
     Bytes(&'a [u8]),
 }
 
+impl Text<'_> {
+    pub fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Characters(text) => text.as_bytes(),
+            Self::Bytes(bytes) => bytes,
+        }
+    }
+}
+
 /// A value that stands in a configuration.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Literal {
