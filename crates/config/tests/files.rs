@@ -6,9 +6,10 @@ use std::path::Path;
 use wsi_config::{FILE_SIZE_MAX, KNOWN_RULE_SETS, Payload, Shards, load, parse};
 use wsi_policy::CloseCode;
 use wsi_policy::{
-    Action, Change, Cost, Directions, Discriminator, EventKind, FailureMode, HashKey, Limits, Literal, MessageFormat,
-    MessageTypes, Mode, Normalize, Pattern, Per, PolicyId, Rate, Rates, Reading, Registry, RewriteFormat, Route,
-    SchemaType, TypeRate, TypeRates, TypeSchema, UnknownFields, UnknownTypes, UpstreamId, Violations,
+    Action, Change, Cost, Directions, Discriminator, EventKind, FailureMode, HashKey, Limits, Literal,
+    MessageFormat, MessageTypes, Mode, Normalize, Pattern, Per, PolicyId, Rate, Rates, Reading, Registry,
+    RewriteFormat, Route, SchemaType, TypeRate, TypeRates, TypeSchema, UnknownFields, UnknownTypes,
+    UpstreamId, Violations,
 };
 
 const PREVIEW: &str = include_str!("../../../config/preview.kdl");

@@ -269,7 +269,9 @@ fn a_schema_judges_the_message_as_it_came() {
     let validation = Validation {
         name: "validation-1".into(),
         schema_type: SchemaType::Json,
-        schema_path,
+        schema_path: Some(schema_path),
+        registry: None,
+        subprotocols: None,
         directions: Directions::Both,
         messages: MessageTypes::Text,
         action: Action::Drop,

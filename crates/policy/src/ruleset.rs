@@ -3,7 +3,8 @@
 use std::{borrow::Cow, path::PathBuf};
 
 use crate::{
-    ContentFilter, EventSet, FailureMode, HandshakeRules, Limits, Mode, RateLimit, Rewrite, Validation, Violations,
+    ContentFilter, EventSet, FailureMode, HandshakeRules, Limits, Mode, RateLimit, Rewrite, Validation,
+    Violations,
 };
 
 /// A place in [`Ruleset::policies`].

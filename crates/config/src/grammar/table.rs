@@ -201,7 +201,6 @@ static REWRITE: &[Form] = &[
     leaf("opcode", "opcode \"text\""),
 ];
 
-
 static ADMIN: &[Form] =
     &[leaf("bind", "bind \"127.0.0.1:9600\"").required(), leaf("token-path", "token-path \"admin.token\"")];
 

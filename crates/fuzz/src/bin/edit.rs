@@ -5,7 +5,7 @@ use std::cell::OnceCell;
 
 use libfuzzer_sys::fuzz_target;
 use wsi_schema::{
-    Edits, EditFault, Literal, Operation, Pointer, Text,
+    EditFault, Edits, Literal, Operation, Pointer, Text,
     json::{self, Document, Limits},
     msgpack,
     protobuf::{Change, MessageType, Path, Unknown},

@@ -59,7 +59,8 @@ impl Parts<'_> {
         });
         // Detect mode carries nothing out.
         let is_enforced = self.policy.mode == Mode::Enforce;
-        let rewrites = self.rewrites.iter().filter(|(rewrite, _)| rewrite.directions.contains(direction) && is_enforced);
+        let rewrites =
+            self.rewrites.iter().filter(|(rewrite, _)| rewrite.directions.contains(direction) && is_enforced);
         let plan = Plan {
             wire: wire_limits(self.policy, size.map(|(size, _)| size)),
             size,

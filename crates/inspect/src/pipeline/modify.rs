@@ -5,6 +5,7 @@ use wsi_ws::HEADER_SIZE_MAX;
 
 use super::{Budget, Finding, Permit, Stop, Subject, Verdict, check_utf8, fail, judge, tell};
 use crate::{
+    condition::Condition,
     engine::Engine,
     event::{EventSink, Outcome},
     stage::{self, redact::Redacted, schema::Decoded},
@@ -193,7 +194,13 @@ fn inspect_again(
     if let Some(decoded) = &mut decoded {
         decoded.drop_texts(worker);
     }
-    found
+    match decoded {
+        // What was hidden or rewritten may have been a length, or what names the message's type.
+        Some(decoded) if found.is_ok() && decoded.is_incomplete(plan, opcode) => {
+            Err(Stop::CouldNotInspect(Condition::Undecodable))
+        }
+        _ => found,
+    }
 }
 
 fn count(engine: &Engine, worker: &mut Worker, add: impl FnOnce(&mut Stats)) {

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use hmac::Mac as _;
 use wsi_schema::{EditFault, Edits, Operation, Text, json, msgpack};
 
-use crate::engine::{Becomes, Engine, Target, RewritePlan};
+use crate::engine::{Becomes, Engine, RewritePlan, Target};
 
 /// What takes the place of a character.
 const MASK: char = '*';

@@ -36,8 +36,8 @@ mod edit;
 mod fault;
 mod load;
 mod merge;
-mod place;
 mod path;
+mod place;
 mod show;
 mod types;
 mod verify;
@@ -49,8 +49,8 @@ mod differential;
 mod tests;
 
 pub use fault::Fault;
-pub use place::Oneof;
 pub use path::{Change, Path, PathError};
+pub use place::Oneof;
 pub use types::MessageType;
 
 use crate::{
