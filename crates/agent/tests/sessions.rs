@@ -9,7 +9,7 @@ use serde_json::json;
 use support::{Agent, ID, SECOND_NS, close, frame_event, policy, request, response, status, v1, verdict};
 use wsi_agent::Link;
 use wsi_inspect::frames::GRACE_NS;
-use wsi_policy::{FailureMode, Mode, Policy};
+use wsi_policy::{Change, Directions, FailureMode, MessageTypes, Mode, Policy, Rewrite, RewriteFormat};
 
 const OTHER: &str = "ccFHYjTuvn7";
 
@@ -102,6 +102,25 @@ fn what_would_be_redacted_is_dropped() {
     let (mut agent, mut link) = opened(&policy());
     assert_eq!(agent.frame(&mut link, false, "text", false, b"sec"), json!("allow"));
     assert!(close(1008)(&agent.frame(&mut link, false, "continuation", true, b"ret")));
+}
+
+#[test]
+fn what_would_be_rewritten_is_dropped() {
+    let rewrite = Rewrite {
+        name: "rewrite-1".into(),
+        format: RewriteFormat::Json,
+        at: "/a".into(),
+        change: Change::Remove,
+        directions: Directions::Both,
+        messages: MessageTypes::Text,
+    };
+    let policy = Policy { rewrites: vec![rewrite], ..policy() };
+    let (mut agent, mut link) = opened(&policy);
+    assert_eq!(agent.text(&mut link, true, r#"{"a":1}"#), json!("drop"));
+    assert_eq!(agent.text(&mut link, true, r#"{"b":1}"#), json!("allow"));
+    assert_eq!(agent.text(&mut link, true, "no document"), json!("drop"));
+    assert_eq!(agent.frame(&mut link, false, "text", false, br#"{"a":"#), json!("allow"));
+    assert!(close(1008)(&agent.frame(&mut link, false, "continuation", true, b"1}")));
 }
 
 #[test]

@@ -81,6 +81,10 @@ impl<'d> Value<'d> {
         self.entry.span()
     }
 
+    pub(crate) fn raw(self) -> &'d KdlValue {
+        self.entry.value()
+    }
+
     /// A text that is not empty.
     pub(crate) fn string(self, findings: &mut Findings) -> Option<&'d str> {
         match self.entry.value() {

@@ -6,9 +6,10 @@ use std::path::Path;
 use wsi_config::{FILE_SIZE_MAX, KNOWN_RULE_SETS, Payload, Shards, load, parse};
 use wsi_policy::CloseCode;
 use wsi_policy::{
-    Action, Cost, Directions, Discriminator, EventKind, FailureMode, Limits, MessageFormat, MessageTypes,
-    Mode, Normalize, Pattern, Per, PolicyId, Rate, Rates, Reading, Registry, Route, SchemaType, TypeRate,
-    TypeRates, TypeSchema, UnknownFields, UnknownTypes, UpstreamId, Violations,
+    Action, Change, Cost, Directions, Discriminator, EventKind, FailureMode, HashKey, Limits, Literal,
+    MessageFormat, MessageTypes, Mode, Normalize, Pattern, Per, PolicyId, Rate, Rates, Reading, Registry,
+    RewriteFormat, Route, SchemaType, TypeRate, TypeRates, TypeSchema, UnknownFields, UnknownTypes,
+    UpstreamId, Violations,
 };
 
 const PREVIEW: &str = include_str!("../../../config/preview.kdl");
@@ -350,6 +351,46 @@ fn replies_belong_to_what_drops() {
     };
     assert_eq!(warned("its action is another"), [5, 7]);
     assert_eq!(warned("behind a Sentinel proxy"), [4, 5, 6, 7]);
+}
+
+#[test]
+fn rewrites() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = folder.path().join("key");
+    fs::write(&key, "0123456789abcdef\n").unwrap();
+    let text = format!(
+        r#"agent "a" {{
+        type "websocket_inspector"
+        rewrite {{ at "/a"; remove }}
+        rewrite {{ at "/b/*"; set ""; direction "to-client"; opcode "any" }}
+        rewrite {{ at "/c"; mask keep-last=4; schema-type "msgpack" }}
+        rewrite {{ at "/d"; hash key-file="{}"; schema-type "protobuf"; schema-path "Cargo.toml" message="M" }}
+        rewrite {{ at "/e"; hash }}
+        rewrite {{ at "/f"; set null }}
+        rewrite {{ at "/g"; set 1.5 }}
+        rewrite {{ at "/h"; hash }}
+    }}"#,
+        key.display()
+    );
+    let policy = |text: &str| parse("r.kdl", text, Path::new("")).unwrap().ruleset.policies[0].clone();
+    let rewrites = policy(&text).rewrites;
+    let names: Vec<_> = rewrites.iter().map(|rewrite| (rewrite.name.as_str(), rewrite.at.as_str())).collect();
+    assert_eq!(names[..2], [("rewrite-1", "/a"), ("rewrite-2", "/b/*")]);
+    assert_eq!((rewrites[0].directions, rewrites[0].messages), (Directions::Both, MessageTypes::Text));
+    assert_eq!((rewrites[1].directions, rewrites[1].messages), (Directions::ToClient, MessageTypes::Any));
+    assert_eq!(rewrites[2].messages, MessageTypes::Binary);
+    let changes: Vec<_> = rewrites.iter().map(|rewrite| rewrite.change.clone()).collect();
+    assert_eq!(changes[0], Change::Remove);
+    assert_eq!(changes[1], Change::Set(Literal::Text(String::new())));
+    assert_eq!(changes[2], Change::Mask { keep_last: 4 });
+    assert_eq!(changes[3], Change::Hash(HashKey::new(b"0123456789abcdef")));
+    assert_eq!((&changes[5], &changes[6]), (&Change::Set(Literal::Null), &Change::Set(Literal::Float(1.5))));
+    // The same as long as the process lives.
+    assert_eq!(changes[4], changes[7]);
+    assert_eq!(policy(&text).rewrites[4].change, changes[4]);
+    assert!(!format!("{:?}", changes[3]).contains("abcdef"), "a secret is not shown");
+    let RewriteFormat::Protobuf { schema_path, message } = &rewrites[3].format else { panic!() };
+    assert_eq!((schema_path.as_path(), message.as_str()), (Path::new("Cargo.toml"), "M"));
 }
 
 #[test]

@@ -309,6 +309,50 @@ fn rules() {
 }
 
 #[test]
+fn rewrites_say_one_thing() {
+    check_rule("rewrite { at \"/a\" }", 1, "this `rewrite` changes nothing", "add `remove`, set");
+    check_rule("rewrite { mask }", 1, "`rewrite` needs `at`", "at \"/user/email\"");
+    check_rule(
+        "rewrite { at \"/a\"; remove; hash }",
+        28,
+        "`hash` has no place beside `remove`",
+        "a `rewrite` for each change",
+    );
+    check_rule("rewrite { at \"/a\"; remove 1 }", 27, "`remove` has no value of its own", "write remove");
+    check_rule("rewrite { at \"/a\"; mask keep=1 }", 25, "unknown property `keep`", "keep-last");
+    check_rule(
+        "rewrite { at \"/a\"; mask keep-last=-1 }",
+        25,
+        "`keep-last` is out of range",
+        "from 0 to 1000",
+    );
+    check_rule("rewrite { at \"/a\"; set 99999999999999999999 }", 24, "this number can't be set", "64 bits");
+    check_rule(
+        "rewrite { at \"/a\"; hash key-file=\"nowhere\" }",
+        25,
+        "key file \"nowhere\" is missing",
+        "16 bytes",
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let key = folder.path().join("key");
+    std::fs::write(&key, "short\n").unwrap();
+    let small = format!("rewrite {{ at \"/a\"; hash key-file=\"{}\" }}", key.display());
+    check_rule(&small, 25, "a key has 16 to 4096 bytes, and this has 5", "head -c 32 /dev/urandom");
+    check_rule(
+        "rewrite { at \"/a\"; remove; schema-type \"protobuf\" }",
+        28,
+        "schema-type \"protobuf\" needs `schema-path` with `message=`",
+        "name the type with its package",
+    );
+    check_rule(
+        "rewrite { at \"/a\"; remove; schema-path \"Cargo.toml\" }",
+        28,
+        "`schema-path` belongs to schema-type \"protobuf\": without it names say all",
+        "remove it",
+    );
+}
+
+#[test]
 fn replies_are_short() {
     let rule =
         format!("rate-limit {{ messages-per-second 1; action \"drop\"; reply \"{}\" }}", "x".repeat(4097));

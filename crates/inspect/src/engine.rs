@@ -4,6 +4,7 @@ mod format;
 mod parts;
 mod rates;
 mod redaction;
+mod rewrites;
 mod schemas;
 
 use std::{
@@ -32,6 +33,7 @@ pub(crate) use self::{
     format::{Format, Place, Reading},
     rates::{Buckets, Counts, KnownType, RatePlan, Rates},
     redaction::{MASK, Redaction},
+    rewrites::{Becomes, RewritePlan, Target},
     schemas::{Registry, Schema, SchemaPlan, Schemas, TypeSchema},
 };
 use crate::{
@@ -86,6 +88,8 @@ pub(crate) struct Plan {
     pub schemas: Vec<SchemaPlan>,
     /// How messages are read for rules that ask for their fields.
     pub readings: Vec<(MessageTypes, Format)>,
+    /// Empty in detect mode.
+    pub rewrites: Vec<Arc<RewritePlan>>,
     pub stream: StreamPlan,
 }
 
@@ -114,8 +118,10 @@ impl StreamPlan {
             (mode == Mode::Detect || !drops) && plan.scan.as_ref().is_none_or(|scan| scan.takes_parts(mode));
         let takes = |opcode| {
             let mut read = plan.schemas.iter().map(|each| each.messages);
+            let mut rewritten = plan.rewrites.iter().map(|each| each.messages);
             permits
                 && !read.any(|messages| messages.contains(opcode))
+                && !rewritten.any(|messages| messages.contains(opcode))
                 && !plan.readings.iter().any(|(messages, _)| messages.contains(opcode))
         };
         let span_max = plan.scan.as_ref().map_or(Some(0), |scan| scan.span_max());
@@ -160,8 +166,8 @@ impl Plan {
 
     /// The largest copies that may be made of a message to change it, in bytes: what it becomes, and becomes next.
     fn changes_size_max(&self) -> u64 {
-        let changes = self.scan.as_ref().is_some_and(|scan| scan.redaction.is_some());
-        if changes { self.wire.message_size_max.saturating_mul(2) } else { 0 }
+        let redacts = self.scan.as_ref().is_some_and(|scan| scan.redaction.is_some());
+        if redacts || !self.rewrites.is_empty() { self.wire.message_size_max.saturating_mul(2) } else { 0 }
     }
 
     /// What is kept to match patterns over a message that comes in parts, in bytes.
@@ -241,6 +247,8 @@ pub enum EngineError {
         choose another `redact-with`, or let this rule drop"
     )]
     Replacement { policy: String, rule: String },
+    #[error("agent \"{policy}\": {rule}: {reason}")]
+    Rewrite { policy: String, rule: String, reason: String },
     #[error("agent \"{policy}\": more than 65,000 rules; split them over several agents")]
     TooManyRules { policy: String },
 }
@@ -251,7 +259,8 @@ impl EngineError {
         match self {
             Self::Pattern { policy, rule, .. }
             | Self::Schema { policy, rule, .. }
-            | Self::Replacement { policy, rule } => (policy, rule),
+            | Self::Replacement { policy, rule }
+            | Self::Rewrite { policy, rule, .. } => (policy, rule),
             Self::Flags { policy, .. } | Self::RuleSet { policy, .. } | Self::TooManyRules { policy } => {
                 (policy, "")
             }
@@ -442,6 +451,8 @@ impl<'p> Compiler<'p> {
         let filters =
             policy.content_filters.iter().map(|filter| self.filter(filter)).collect::<Result<Vec<_>, _>>()?;
         let scan = self.scan_plans(&filters)?;
+        let rewrites = self.named(&policy.rewrites, |rule| (&rule.name, None))?;
+        let rewrites = rewrites::compile(policy, &rewrites)?;
         let validations = policy.validations.iter().zip(validations).zip(schemas);
         Ok(Parts {
             policy,
@@ -449,6 +460,7 @@ impl<'p> Compiler<'p> {
             scan,
             validations: validations.map(|((each, rule), schemas)| (each, rule, schemas)).collect(),
             rates,
+            rewrites: policy.rewrites.iter().zip(rewrites).collect(),
             violations: self.violations()?,
         })
     }

@@ -14,6 +14,9 @@ pub struct Stats {
     /// Messages and control frames that passed redacted, and those that were to be and could not.
     pub redacted: u64,
     pub redact_failures: u64,
+    /// Messages that passed rewritten, and those that were to be and could not.
+    pub rewritten: u64,
+    pub rewrite_failures: u64,
     /// Replies to senders of dropped messages, and those that were left out because the sender did not take them.
     pub replies_sent: u64,
     pub replies_omitted: u64,

@@ -9,8 +9,9 @@ use proptest::prelude::*;
 use serde_json::Value;
 use wsi_inspect::Outcome;
 use wsi_policy::{
-    Action, ContentFilter, Direction, Directions, FailureMode, Limits, MessageTypes, Mode, Normalize,
-    Pattern, Policy, ProtobufType, SchemaType, UnknownFields, Validation,
+    Action, ContentFilter, Direction, Directions, Discriminator, FailureMode, Limits, MessageTypes, Mode,
+    Normalize, Pattern, Policy, ProtobufType, Registry, SchemaType, TypeSchema, UnknownFields, UnknownTypes,
+    Validation,
 };
 use wsi_ws::Opcode;
 
@@ -354,6 +355,41 @@ fn lengths_in_protobuf_stay_right() {
     check_binary(&policy, b"\x1a\x08\xffsecret\xff", Some(b"\x1a\x08\xff******\xff"));
     // A match that begins in a tag: only what is text of it.
     check_binary(&policy, b"\x0a\x02xy", Some(b"\x0a\x02*y"));
+}
+
+/// What the type for all takes for bytes, the message's own knows for a message.
+#[test]
+fn a_message_is_redacted_as_what_its_type_says() {
+    let kind =
+        ProtobufType { message: "Head".into(), constraints: None, unknown_fields: UnknownFields::Reject };
+    let proto = "syntax = \"proto3\"; message Head { string type = 1; bytes body = 2; }
+        message Note { string type = 1; Body body = 2; } message Body { string text = 1; int32 n = 2; }";
+    let (mut validation, _folder) = validation(SchemaType::Protobuf(kind), "m.proto", proto);
+    let own = validation.schema_path.clone().map(|path| (path, "Note".into()));
+    validation.registry = Some(Registry {
+        discriminator: Discriminator::Field("/type".into()),
+        types: vec![TypeSchema { name: "note".into(), read_as: own, schema_path: None }],
+        unknown_types: UnknownTypes::Allow,
+    });
+    let of = |patterns: &[&str]| Policy {
+        validations: vec![validation.clone()],
+        ..under(redacting(patterns, None))
+    };
+    let note = b"\x0a\x04note\x12\x08\x0a\x06secret";
+    let hidden = b"\x0a\x04note\x12\x08\x0a\x06******";
+    check_binary(&of(&["secret"]), note, Some(hidden));
+    // What is no text to the one is none to redact.
+    check_binary(&of(&["\x06secret"]), note, Some(hidden));
+    check_binary(&of(&["\x08\x0a\x06"]), note, None);
+    // To who knows no better it is text.
+    let other = |name: &str, body: &[u8]| [b"\x0a\x04", name.as_bytes(), b"\x12\x08", body].concat();
+    check_binary(
+        &of(&["\x06secret"]),
+        &other("odds", b"\x0a\x06secret"),
+        Some(&other("odds", b"\x0a*******")),
+    );
+    // It would be of another type.
+    check_binary(&of(&["note"]), note, None);
 }
 
 #[test]

@@ -8,6 +8,7 @@ pub mod direction;
 pub mod events;
 pub mod limits;
 pub mod rate;
+pub mod rewrite;
 pub mod rule;
 pub mod ruleset;
 pub mod validation;
@@ -17,6 +18,7 @@ pub use direction::{Direction, Directions};
 pub use events::{EventKind, EventSet};
 pub use limits::Limits;
 pub use rate::{Cost, Per, Rate, RateLimit, Rates, TypeRate, TypeRates, Violations};
+pub use rewrite::{Change, HashKey, Literal, Rewrite, RewriteFormat};
 pub use rule::{Compression, ContentFilter, HandshakeRules, Normalize, Pattern};
 pub use ruleset::{Policy, PolicyId, Route, Ruleset, Transport, UpstreamId};
 pub use validation::{

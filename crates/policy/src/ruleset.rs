@@ -3,7 +3,8 @@
 use std::{borrow::Cow, path::PathBuf};
 
 use crate::{
-    ContentFilter, EventSet, FailureMode, HandshakeRules, Limits, Mode, RateLimit, Validation, Violations,
+    ContentFilter, EventSet, FailureMode, HandshakeRules, Limits, Mode, RateLimit, Rewrite, Validation,
+    Violations,
 };
 
 /// A place in [`Ruleset::policies`].
@@ -32,6 +33,7 @@ pub struct Policy {
     pub rate_limits: Vec<RateLimit>,
     pub violations: Option<Violations>,
     pub content_filters: Vec<ContentFilter>,
+    pub rewrites: Vec<Rewrite>,
 }
 
 impl Policy {

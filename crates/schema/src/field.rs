@@ -70,7 +70,7 @@ fn unescape(token: &str) -> Result<Box<str>, PointerError> {
 }
 
 /// A position in an array, exactly as RFC 6901 section 4 writes it.
-fn position(token: &str) -> Option<usize> {
+pub(crate) fn position(token: &str) -> Option<usize> {
     let is_written_so = token == "0" || !token.starts_with(['0', '+']);
     if is_written_so { token.parse().ok() } else { None }
 }

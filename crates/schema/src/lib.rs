@@ -7,10 +7,12 @@
 //! This crate knows neither WebSocket nor the network. A schema file may refer to other files of its own
 //! folder; nothing else is ever fetched, and no client for it is compiled in.
 
+mod edit;
 mod field;
 pub mod json;
 pub mod msgpack;
 pub mod protobuf;
 pub mod tree;
 
+pub use edit::{EVERY_ELEMENT, EditFault, Edits, Literal, Operation, Text};
 pub use field::{Field, Pointer, PointerError};

@@ -75,7 +75,7 @@ struct PolicyCells {
 }
 
 const DATAPLANE_COUNTERS: usize = 26;
-const POLICY_COUNTERS: usize = 13;
+const POLICY_COUNTERS: usize = 15;
 
 impl ShardCells {
     pub fn new(names: &Names) -> Self {
@@ -286,6 +286,8 @@ fn policy_words(stats: &Stats) -> ([u64; POLICY_COUNTERS], &[[u64; 2]]) {
         passed_uninspected,
         redacted,
         redact_failures,
+        rewritten,
+        rewrite_failures,
         replies_sent,
         replies_omitted,
         upgrades_accepted,
@@ -302,6 +304,8 @@ fn policy_words(stats: &Stats) -> ([u64; POLICY_COUNTERS], &[[u64; 2]]) {
         *passed_uninspected,
         *redacted,
         *redact_failures,
+        *rewritten,
+        *rewrite_failures,
         *replies_sent,
         *replies_omitted,
         *upgrades_accepted,
@@ -321,6 +325,8 @@ fn policy_stats(words: [u64; POLICY_COUNTERS], verdicts: Vec<[u64; 2]>) -> Stats
         passed_uninspected,
         redacted,
         redact_failures,
+        rewritten,
+        rewrite_failures,
         replies_sent,
         replies_omitted,
         upgrades_accepted,
@@ -333,6 +339,8 @@ fn policy_stats(words: [u64; POLICY_COUNTERS], verdicts: Vec<[u64; 2]>) -> Stats
         passed_uninspected,
         redacted,
         redact_failures,
+        rewritten,
+        rewrite_failures,
         replies_sent,
         replies_omitted,
         upgrades_accepted,

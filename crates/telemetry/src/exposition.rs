@@ -230,6 +230,10 @@ fn write_messages(out: &mut String, policies: &[PolicySum<'_>]) {
     write_outcomes(out, "wsi_redactions_total", help, policies, |stats| {
         [("redacted", stats.redacted), ("failed", stats.redact_failures)]
     });
+    let help = "Messages that were rewritten, or failed to be and were dropped.";
+    write_outcomes(out, "wsi_rewrites_total", help, policies, |stats| {
+        [("rewritten", stats.rewritten), ("failed", stats.rewrite_failures)]
+    });
     let help = "Replies to senders of dropped messages; omitted: the sender did not take those before them.";
     write_outcomes(out, "wsi_replies_total", help, policies, |stats| {
         [("sent", stats.replies_sent), ("omitted", stats.replies_omitted)]

@@ -1,7 +1,11 @@
 """What is done to a message rather than to its connection, and what its sender is told."""
 
+import hmac
 import json
+import shutil
+import subprocess
 import time
+from pathlib import Path
 
 import pytest
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
@@ -307,3 +311,128 @@ def test_what_would_match_again_is_refused_at_the_start(tmp_path):
     done = run_binary("check", "-c", str(path))
     assert done.returncode == 1
     assert "policy.kdl:8:40" in done.stderr and "choose another `redact-with`" in done.stderr, done.stderr
+
+
+# Rewriting.
+
+KEY = b"a key of 16 bytes or more"
+
+
+def hashed(text: str) -> str:
+    return hmac.new(KEY, text.encode(), "sha256").hexdigest()[:32]
+
+
+PROTO = """
+syntax = "proto3";
+package trade;
+message Order { string id = 1; User user = 2; repeated Line lines = 3; }
+message User { string email = 1; bytes token = 2; int32 age = 3; }
+message Line { string item = 1; double price = 2; }
+"""
+
+
+@pytest.fixture(scope="module")
+def rewriting(start_once, library_backend, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("rewrite")
+    (folder / "key").write_bytes(KEY + b"\n")
+    (folder / "order.proto").write_text(PROTO)
+    proto = f'schema-type "protobuf"; schema-path "{folder}/order.proto" message="trade.Order"'
+    policy = f"""
+    handshake {{ compression "inspect" }}
+    rewrite {{ at "/user/email"; hash key-file="{folder}/key"; direction "to-server" }}
+    rewrite {{ at "/user/card"; mask keep-last=4; direction "to-server" }}
+    rewrite {{ at "/debug"; remove; direction "to-server" }}
+    rewrite {{ at "/items/*/price"; set 0; direction "to-server" }}
+    rewrite {{ at "/user/email"; mask; direction "to-client"; {proto} }}
+    rewrite {{ at "/lines/*/item"; hash key-file="{folder}/key"; direction "to-client"; {proto} }}
+    rewrite {{ at "/user/token"; remove; direction "to-client"; {proto} }}
+    rewrite {{ at "/secret"; mask; schema-type "msgpack"; direction "to-server" }}
+    content-filter {{ block-patterns "attack" }}
+    """
+    return start_once(library_backend.port, agent_block(policy))
+
+
+@pytest.mark.parametrize("compression", ["deflate", None])
+def test_places_of_documents_are_changed_and_nothing_else_is(rewriting, library_backend, compression):
+    sent = '{ "user" : {"email":"ann@example.com", "card": "4111 1111 1111 1111"} ,"debug":[1,{"x":"}"}], "n":1.50, "items":[ {"price":3.5}, {"price": 1} ] }'
+    expected = sent.replace("ann@example.com", hashed("ann@example.com")).replace("4111 1111 1111 1111", "*" * 15 + "1111")
+    expected = expected.replace('"debug":[1,{"x":"}"}], ', "").replace("3.5", "0").replace('"price": 1', '"price": 0')
+    with library_pair(rewriting, library_backend, compression=compression) as (client, server):
+        client.send(sent)
+        assert server.recv(timeout=5) == expected
+        client.send([sent[:30], sent[30:31], sent[31:]])
+        assert server.recv(timeout=5) == expected
+        client.send('{"user":{}}')
+        assert server.recv(timeout=5) == '{"user":{}}'
+        # The other direction has rules of its own.
+        server.send(sent)
+        assert client.recv(timeout=5) == sent
+
+
+def test_binary_messages_are_rewritten_with_their_lengths(rewriting, library_backend):
+    def field(number: int, payload: bytes) -> bytes:
+        assert len(payload) < 128
+        return bytes([number << 3 | 2, len(payload)]) + payload
+
+    def order(email: bytes, token: bytes, items: list[bytes]) -> bytes:
+        user = field(1, email) + token + b"\x18\x2a"
+        return field(1, b"7") + field(2, user) + b"".join(field(3, field(1, item)) for item in items)
+
+    with library_pair(rewriting, library_backend) as (client, server):
+        server.send(order(b"ann@example.com", field(2, b"\xff\x00"), [b"shoes", b"a" * 60]))
+        digests = [hashed("shoes").encode(), hashed("a" * 60).encode()]
+        assert client.recv(timeout=5) == order(b"*" * 15, b"", digests)
+        client.send(b"\x82\xa6secret\xa3abc\xa1n\x01")
+        assert server.recv(timeout=5) == b"\x82\xa6secret\xa3***\xa1n\x01"
+
+
+def test_what_can_not_be_rewritten_is_dropped_and_told(start, library_backend):
+    inspector = start(library_backend.port, agent_block('rewrite { at "/a"; mask }'))
+    with library_pair(inspector, library_backend) as (client, server):
+        for message in ('{"a":1}', "no document", '{"a":"x","a":"y"}', '{"a":"fine"}'):
+            client.send(message)
+        assert server.recv(timeout=5) == '{"a":"****"}'
+    records = inspector.wait_verdicts(3)
+    assert [(record["action"], record["rule"]) for record in records] == [("drop", "rewrite-1")] * 3
+    assert "holds no text but a number" in records[0]["reason"]
+    assert wait_for(lambda: samples(inspector, "wsi_rewrites_total", outcome="rewritten") == 1)
+    assert samples(inspector, "wsi_rewrites_total", outcome="failed") == 3
+
+
+def test_detect_mode_rewrites_nothing(start, library_backend):
+    inspector = start(library_backend.port, agent_block('rewrite { at "/a"; mask }', mode="detect"))
+    with library_pair(inspector, library_backend) as (client, server):
+        client.send('{"a":"x"}')
+        assert server.recv(timeout=5) == '{"a":"x"}'
+
+
+def test_a_place_that_the_type_does_not_have_is_shown_where_it_stands(tmp_path):
+    (tmp_path / "order.proto").write_text(PROTO)
+    path = tmp_path / "policy.kdl"
+    proto = 'schema-type "protobuf"; schema-path "order.proto" message="trade.Order"'
+    path.write_text(agent_block(f'rewrite {{ at "/user/mail"; mask; {proto} }}'))
+    done = run_binary("check", "-c", str(path))
+    assert done.returncode == 1
+    assert "policy.kdl:8:14" in done.stderr and "it has email, token, age" in done.stderr, done.stderr
+
+
+def test_another_implementation_on_both_ends(start):
+    """Node's `ws`, with an echo server of its own, compressed."""
+    node, here = shutil.which("node"), Path(__file__).parent
+    assert node and (here / "node_modules" / "ws").exists(), "needs Node, and npm install beside package.json"
+    server = subprocess.Popen([node, str(here / "node" / "server.js")], stdout=subprocess.PIPE, text=True)
+    try:
+        policy = """
+        handshake { compression "inspect" }
+        content-filter { block-patterns "secret"; action "redact"; direction "to-server" }
+        content-filter { block-patterns "attack"; action "drop"; reply "{\\"error\\":\\"blocked\\"}" }
+        rewrite { at "/user/email"; mask keep-last=4; direction "to-server" }
+        """
+        inspector = start(json.loads(server.stdout.readline())["port"], agent_block(policy))
+        command = [node, str(here / "node" / "modify.js"), inspector.url]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+    finally:
+        server.terminate()
+        server.wait(5)
+        server.stdout.close()

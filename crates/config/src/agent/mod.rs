@@ -8,6 +8,7 @@ mod pattern;
 mod rate_limit;
 mod reading;
 mod registry;
+mod rewrite;
 mod schema_file;
 mod transport;
 mod validation;
@@ -66,6 +67,7 @@ fn read<'d>(node: &'d KdlNode, base: &Path, names: &mut HashSet<&'d str>, findin
         violations: rate_limit::read_violations(block, findings),
         validations,
         content_filters: content_filter::read_all(&name, block, findings),
+        rewrites: rewrite::read_all(&name, block, base, findings),
         name,
     }
 }
@@ -114,6 +116,10 @@ fn read_reply(block: Block<'_>, action: Action, findings: &mut Findings) -> Opti
 
 /// A proxy passes a message or withholds it: it sends nothing of ours.
 fn warn_of_proxy(agent: Block<'_>, findings: &mut Findings) {
+    for rewrite in agent.nodes("rewrite") {
+        let message = "behind a Sentinel proxy a message that this would change is dropped: such a proxy can't pass it changed";
+        findings.warning(rewrite.name().span(), message);
+    }
     for rule in ["validation", "rate-limit", "content-filter"].into_iter().flat_map(|name| agent.nodes(name))
     {
         let block = Block::of(rule);

@@ -62,6 +62,7 @@ static AGENT: &[Form] = &[
     block("rate-limit", "rate-limit { ... }", RATE_LIMIT).repeated(),
     block("violations", "violations { max 5; within-s 60 }", VIOLATIONS),
     block("content-filter", "content-filter { ... }", CONTENT_FILTER).repeated(),
+    block("rewrite", "rewrite { at \"/user/email\"; mask }", REWRITE).repeated(),
 ];
 
 static TRANSPORT: &[Form] = &[
@@ -183,6 +184,21 @@ static AUDIT: &[Form] = &[
     leaf("rotate-s", "rotate-s 86400"),
     leaf("keep", "keep 30"),
     leaf("compress", "compress true"),
+];
+
+static REWRITE: &[Form] = &[
+    leaf("at", "at \"/user/email\"").required(),
+    block("remove", "remove", &[]),
+    leaf("set", "set \"...\""),
+    Form { properties: &[optional("keep-last")], ..block("mask", "mask keep-last=4", &[]) },
+    Form { properties: &[optional("key-file")], ..block("hash", "hash key-file=\"secret\"", &[]) },
+    leaf("schema-type", "schema-type \"json\""),
+    Form {
+        properties: &[optional("message")],
+        ..leaf("schema-path", "schema-path \"order.proto\" message=\"trade.Order\"")
+    },
+    leaf("direction", "direction \"both\""),
+    leaf("opcode", "opcode \"text\""),
 ];
 
 static ADMIN: &[Form] =

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use wsi_policy::{Direction, MessageTypes, Mode, Policy, RateLimit, Validation};
+use wsi_policy::{Direction, MessageTypes, Mode, Policy, RateLimit, Rewrite, Validation};
 use wsi_ws::WireLimits;
 
 use super::{
     BucketPlan, FilterRules, Plan, ScanPlan, StreamPlan, ViolationPlan,
     format::Format,
     rates::{self, Counts, RatePlan},
+    rewrites::RewritePlan,
     schemas::{SchemaPlan, Schemas},
 };
 use crate::rules::RuleId;
@@ -20,6 +21,7 @@ pub(super) struct Parts<'p> {
     pub scan: [Option<Arc<ScanPlan>>; 2],
     pub validations: Vec<(&'p Validation, RuleId, Schemas)>,
     pub rates: Vec<RateRule<'p>>,
+    pub rewrites: Vec<(&'p Rewrite, Arc<RewritePlan>)>,
     pub violations: Option<ViolationPlan>,
 }
 
@@ -55,6 +57,10 @@ impl Parts<'_> {
         let validations = self.validations.iter().filter(|(validation, ..)| {
             validation.directions.contains(direction) && validation.holds_for(subprotocol)
         });
+        // Detect mode carries nothing out.
+        let is_enforced = self.policy.mode == Mode::Enforce;
+        let rewrites =
+            self.rewrites.iter().filter(|(rewrite, _)| rewrite.directions.contains(direction) && is_enforced);
         let plan = Plan {
             wire: wire_limits(self.policy, size.map(|(size, _)| size)),
             size,
@@ -70,6 +76,7 @@ impl Parts<'_> {
                     action: validation.action,
                 })
                 .collect(),
+            rewrites: rewrites.map(|(_, plan)| Arc::clone(plan)).collect(),
             stream: StreamPlan::default(),
         };
         Plan { stream: StreamPlan::new(&self.policy.limits, self.policy.mode, &plan), ..plan }

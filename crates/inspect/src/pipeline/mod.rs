@@ -86,11 +86,12 @@ fn inspect_stages(
             _ => fail(engine, subject, condition, worker, sink),
         },
     };
-    match (verdict, passed.redaction) {
-        (Verdict::Allow(permit), Some(finding)) => {
-            modify::redact(engine, subject, finding, permit, &budget, worker, sink)
+    let rewrites = &engine.plan(subject.direction).rewrites;
+    match verdict {
+        Verdict::Allow(permit) if passed.redaction.is_some() || !rewrites.is_empty() => {
+            modify::modify(engine, subject, passed.redaction, permit, &budget, worker, sink)
         }
-        (verdict, _) => verdict,
+        verdict => verdict,
     }
 }
 

@@ -2,5 +2,6 @@
 
 pub(crate) mod rate;
 pub(crate) mod redact;
+pub(crate) mod rewrite;
 pub(crate) mod scan;
 pub(crate) mod schema;

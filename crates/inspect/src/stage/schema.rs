@@ -124,14 +124,18 @@ impl<'a> Decoded<'a> {
 
     /// Whether a binary message that schemas look at could not be decoded to its end, so that [`Decoded::texts`] lacks some.
     pub fn is_incomplete(&self, plan: &Plan, opcode: Opcode) -> bool {
-        let schemas = plan.schemas.iter().filter(|each| each.messages.contains(opcode));
-        schemas.map(|each| &each.schemas).any(|schemas| {
+        let mut formats = self.formats(plan, opcode).filter(|format| !matches!(format, Format::Json));
+        formats.any(|each| self.unreadable(each).is_some())
+    }
+
+    /// What the schemas that look at the message read it as: for each the format of the message's own type, which knows more of
+    /// it, before that of all.
+    pub fn formats<'p>(&self, plan: &'p Plan, opcode: Opcode) -> impl Iterator<Item = &'p Format> {
+        let schemas = plan.schemas.iter().filter(move |each| each.messages.contains(opcode));
+        schemas.map(|each| &each.schemas).flat_map(|schemas| {
             let own = schemas.registry.as_ref().and_then(|registry| self.kind(&schemas.format, registry));
             let own = own.and_then(|(_, kind)| kind.format.as_ref());
-            let formats = [Some(&schemas.format), own].into_iter().flatten();
-            formats
-                .filter(|format| !matches!(format, Format::Json))
-                .any(|each| self.unreadable(each).is_some())
+            [own, Some(&schemas.format)].into_iter().flatten()
         })
     }
 

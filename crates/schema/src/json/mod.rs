@@ -18,6 +18,7 @@
 mod depth;
 mod document;
 mod duplicate;
+mod edit;
 pub(crate) mod equality;
 mod index;
 mod integer;
@@ -32,6 +33,7 @@ mod violation;
 mod differential;
 
 pub use document::{Document, Fault, Limits, TEXT_BYTES_MAX};
+pub use edit::edit;
 pub use schema::{Schema, SchemaError};
 pub use strings::{character_size, strings};
 pub use violation::Violation;

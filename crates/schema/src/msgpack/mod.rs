@@ -26,6 +26,7 @@
 //! ```
 
 mod decode;
+mod edit;
 mod fault;
 
 #[cfg(test)]
@@ -34,4 +35,5 @@ mod differential;
 mod tests;
 
 pub use decode::decode;
+pub use edit::edit;
 pub use fault::Fault;

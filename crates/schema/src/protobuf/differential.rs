@@ -23,13 +23,13 @@ const PROTO: &str = r#"
     enum Side { NONE = 0; BUY = 1; SELL = 2; }
 "#;
 
-struct Pair {
-    ours: MessageType,
-    reference: MessageDescriptor,
+pub(super) struct Pair {
+    pub ours: MessageType,
+    pub reference: MessageDescriptor,
 }
 
 impl Pair {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("p.proto");
         std::fs::write(&file, PROTO).unwrap();

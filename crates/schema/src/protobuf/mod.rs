@@ -32,9 +32,11 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod edit;
 mod fault;
 mod load;
 mod merge;
+mod path;
 mod place;
 mod show;
 mod types;
@@ -47,6 +49,7 @@ mod differential;
 mod tests;
 
 pub use fault::Fault;
+pub use path::{Change, Path, PathError};
 pub use place::Oneof;
 pub use types::MessageType;
 

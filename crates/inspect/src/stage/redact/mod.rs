@@ -43,7 +43,7 @@ pub(crate) fn redact(
 ) -> Option<Redacted> {
     let Subject { direction, opcode, payload, .. } = subject;
     let plan = engine.plan(direction);
-    let shape = Shape::of(engine, plan, opcode, payload)?;
+    let shape = Shape::of(engine, plan, opcode, payload, worker)?;
     let spans = Spans::find(redaction, &scan.normalizer, payload, &shape, worker)?;
     let edits = Edits {
         redaction,
@@ -52,7 +52,7 @@ pub(crate) fn redact(
         size_max: usize::try_from(plan.wire.message_size_max).unwrap_or(usize::MAX),
     };
     let redacted = edits.make(payload, shape.regions(payload), &spans, worker.spare())?;
-    let after = Shape::of(engine, plan, opcode, redacted.payload())?;
+    let after = Shape::of(engine, plan, opcode, redacted.payload(), worker)?;
     if shape.is_kept(&after) {
         return Some(redacted);
     }

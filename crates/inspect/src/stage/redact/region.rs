@@ -10,7 +10,8 @@ use wsi_ws::Opcode;
 
 use crate::{
     engine::{Engine, Format, Plan},
-    stage::schema::SEPARATOR,
+    stage::schema::{self, SEPARATOR},
+    worker::Worker,
 };
 
 /// What a message is to its receiver, as far as we can tell.
@@ -54,12 +55,18 @@ pub(super) enum Units {
 
 impl Shape {
     /// `None`: it may be JSON, but nests too deep to be sure.
-    pub fn of(engine: &Engine, plan: &Plan, opcode: Opcode, payload: &[u8]) -> Option<Self> {
+    pub fn of(
+        engine: &Engine,
+        plan: &Plan,
+        opcode: Opcode,
+        payload: &[u8],
+        worker: &mut Worker,
+    ) -> Option<Self> {
         if opcode.is_control() {
             return Some(Self::plain(payload));
         }
         if opcode == Opcode::Binary
-            && let Some(parts) = Parts::decode(engine, plan, payload)
+            && let Some(parts) = Parts::decode(engine, plan, payload, worker)
         {
             return Some(Self::Decoded(parts));
         }
@@ -151,19 +158,21 @@ impl Region {
 
 impl Parts {
     /// What the validations of binary messages decode; `None`: there are none, or it is not what they say.
-    fn decode(engine: &Engine, plan: &Plan, payload: &[u8]) -> Option<Self> {
+    fn decode(engine: &Engine, plan: &Plan, payload: &[u8], worker: &mut Worker) -> Option<Self> {
+        let mut decoded = schema::decode(engine, plan, Opcode::Binary, payload, None, worker)?;
+        // Here they are needed with their places.
+        decoded.drop_texts(worker);
         let mut all: Option<Self> = None;
         let mut is_packed = false;
-        for each in plan.schemas.iter().filter(|each| each.messages.contains(Opcode::Binary)) {
+        for format in decoded.formats(plan, Opcode::Binary) {
             let mut parts = Self::default();
             let mut sink = |text: &[u8]| parts.push(payload, text);
-            let is_read = match &each.schemas.format {
+            let is_read = match format {
                 Format::Json => false,
                 Format::MessagePack => {
                     !std::mem::replace(&mut is_packed, true)
                         && msgpack::decode(payload, &engine.json_limits, &mut sink).is_ok()
                 }
-                // What a registry says of a type is not looked into: a match there can't be placed, and the message is dropped.
                 Format::Protobuf(reading) => {
                     reading.kind.verify(payload, &engine.json_limits, reading.unknown, &mut sink).is_ok()
                 }
