@@ -527,8 +527,14 @@ impl<'p> Compiler<'p> {
         for set in &filter.rule_sets {
             let builtin = wsi_scan::builtin::rule_set(set)
                 .ok_or_else(|| EngineError::RuleSet { policy: self.policy.name.clone(), set: set.clone() })?;
+            let mut latest: Option<(&str, RuleId)> = None;
             for each in builtin {
-                let rule = self.rule(format!("{}/{}", filter.name, each.name))?;
+                let rule = match latest {
+                    // Another form of the same rule.
+                    Some((name, rule)) if name == each.name => rule,
+                    _ => self.rule(format!("{}/{}", filter.name, each.name))?,
+                };
+                latest = Some((each.name, rule));
                 add(self.regex(each.expression, each.flags)?, rule, true);
             }
         }

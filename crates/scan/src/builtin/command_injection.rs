@@ -60,10 +60,38 @@ macro_rules! reconnaissance {
     };
 }
 
-/// Short commands that are also words or column names; they need more around them.
+/// Short commands that are also words or column names; they need more around them. Rules with them come in several forms
+/// under one name, with and without what may stand before: Hyperscan looks for fixed bytes, and joined they are too many
+/// for it, so that it would walk through every byte of a text.
 macro_rules! short_command {
     () => {
-        concat!(prefix!(), r"(?:id|ls|dir|pwd|ps|env|uname|hostname)")
+        r"(?:id|ls|dir|pwd|ps|env|uname|hostname)"
+    };
+}
+
+/// What may stand before a short command: another one, that starts it, and a path.
+macro_rules! starter {
+    () => {
+        r"(?:sudo|exec|nohup|command|env|time)\s+(?:/(?:usr/)?(?:local/)?s?bin/)?"
+    };
+}
+
+macro_rules! path_of {
+    () => {
+        r"/(?:usr/)?(?:local/)?s?bin/"
+    };
+}
+
+/// An address, and what separates a command from it.
+macro_rules! address {
+    () => {
+        r"(?:(?:\d{1,3}\.){3}\d{1,3}|localhost)\s*"
+    };
+}
+
+macro_rules! host_name {
+    () => {
+        r"[\w-]\.[a-z]{2,6}\s?(?:;|\|\|?|&&?)"
     };
 }
 
@@ -142,11 +170,35 @@ pub(super) const RULES: &[BuiltinRule] = &[
     // A value that starts with a separator is no text: "; id".
     rule(
         "command-injection/leading-separator",
-        concat!(r#"["'=]\s?(?:; ?|\|\|? ?|&& ?)"#, short_command!(), r#"["';&#]"#),
+        concat!(r#"["'=]\s?(?:;|\|\|?|&&)"#, short_command!(), r#"["';&#]"#),
+    ),
+    rule(
+        "command-injection/leading-separator",
+        concat!(r#"["'=]\s?(?:;|\|\|?|&&) "#, short_command!(), r#"["';&#]"#),
+    ),
+    rule(
+        "command-injection/leading-separator",
+        concat!(r#"["'=]\s?(?:;|\|\|?|&&) ?"#, path_of!(), short_command!(), r#"["';&#]"#),
+    ),
+    rule(
+        "command-injection/leading-separator",
+        concat!(r#"["'=]\s?(?:;|\|\|?|&&) ?"#, starter!(), short_command!(), r#"["';&#]"#),
     ),
     rule(
         "command-injection/leading-separator-alone",
-        concat!(r"^\s*(?:;|\|\|?|&&|\n)\s*", short_command!(), r"\s*(?:$|[;&#])"),
+        concat!(r"^\s*(?:;|\|\|?|&&|\n)", short_command!(), r"\s*(?:$|[;&#])"),
+    ),
+    rule(
+        "command-injection/leading-separator-alone",
+        concat!(r"^\s*(?:;|\|\|?|&&|\n)\s+", short_command!(), r"\s*(?:$|[;&#])"),
+    ),
+    rule(
+        "command-injection/leading-separator-alone",
+        concat!(r"^\s*(?:;|\|\|?|&&|\n)\s*", path_of!(), short_command!(), r"\s*(?:$|[;&#])"),
+    ),
+    rule(
+        "command-injection/leading-separator-alone",
+        concat!(r"^\s*(?:;|\|\|?|&&|\n)\s*", starter!(), short_command!(), r"\s*(?:$|[;&#])"),
     ),
     // The same for commands with words behind them that would be English elsewhere: "; echo x".
     rule(
@@ -159,23 +211,56 @@ pub(super) const RULES: &[BuiltinRule] = &[
     ),
     rule(
         "command-injection/after-host-name",
-        concat!(r"[\w-]\.[a-z]{2,6}\s?(?:;|\|\|?|&&?)\s?", short_command!(), r"\s*(?:$|[\x22';&#])"),
+        concat!(host_name!(), short_command!(), r"\s*(?:$|[\x22';&#])"),
+    ),
+    rule(
+        "command-injection/after-host-name",
+        concat!(host_name!(), r"\s", short_command!(), r"\s*(?:$|[\x22';&#])"),
+    ),
+    rule(
+        "command-injection/after-host-name",
+        concat!(host_name!(), r"\s?", path_of!(), short_command!(), r"\s*(?:$|[\x22';&#])"),
+    ),
+    rule(
+        "command-injection/after-host-name",
+        concat!(host_name!(), r"\s?", starter!(), short_command!(), r"\s*(?:$|[\x22';&#])"),
     ),
     // An address or host, then a command on the same line or the next: the classic ping form.
     rule(
         "command-injection/after-address",
-        concat!(
-            r"(?:(?:\d{1,3}\.){3}\d{1,3}|localhost)\s*(?:;|\|\|?|&&?|\n|%0a)\s*(?:",
-            short_command!(),
-            "|",
-            reconnaissance!(),
-            r")(?:[^\w=-]|$)"
-        ),
+        concat!(address!(), r"[;|&]{1,2}", short_command!(), r"(?:[^\w=-]|$)"),
+    ),
+    rule("command-injection/after-address", concat!(address!(), r"\n", short_command!(), r"(?:[^\w=-]|$)")),
+    rule("command-injection/after-address", concat!(address!(), r"%0a", short_command!(), r"(?:[^\w=-]|$)")),
+    rule(
+        "command-injection/after-address",
+        concat!(address!(), r"(?:[;|&]{1,2}|\n|%0a)\s+", short_command!(), r"(?:[^\w=-]|$)"),
+    ),
+    rule(
+        "command-injection/after-address",
+        concat!(address!(), r"(?:[;|&]{1,2}|\n|%0a)\s*", path_of!(), short_command!(), r"(?:[^\w=-]|$)"),
+    ),
+    rule(
+        "command-injection/after-address",
+        concat!(address!(), r"(?:[;|&]{1,2}|\n|%0a)\s*", starter!(), short_command!(), r"(?:[^\w=-]|$)"),
+    ),
+    rule(
+        "command-injection/after-address",
+        concat!(address!(), r"(?:[;|&]{1,2}|\n|%0a)\s*", reconnaissance!(), r"(?:[^\w=-]|$)"),
     ),
     // ;id# ;id&& : cut off or chained on.
+    rule("command-injection/chained", concat!(";", short_command!(), r"\s*(?:\#\s*(?:$|[\x22'])|&&|\|\|)")),
     rule(
         "command-injection/chained",
-        concat!(r";\s*", short_command!(), r"\s*(?:\#\s*(?:$|[\x22'])|&&|\|\|)"),
+        concat!(r";\s+", short_command!(), r"\s*(?:\#\s*(?:$|[\x22'])|&&|\|\|)"),
+    ),
+    rule(
+        "command-injection/chained",
+        concat!(r";\s*", path_of!(), short_command!(), r"\s*(?:\#\s*(?:$|[\x22'])|&&|\|\|)"),
+    ),
+    rule(
+        "command-injection/chained",
+        concat!(r";\s*", starter!(), short_command!(), r"\s*(?:\#\s*(?:$|[\x22'])|&&|\|\|)"),
     ),
     // The answer comes late when the command ran.
     rule(

@@ -17,7 +17,7 @@ pub const NAMES: [&str; 3] = ["xss", "sqli", "command-injection"];
 /// One signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BuiltinRule {
-    /// Stable name, led by the set's, as `xss/script-element`.
+    /// Stable name, led by the set's, as `xss/script-element`. Rules that follow each other under one name are forms of one.
     pub name: &'static str,
     /// A regex as in [`Expression::Regex`].
     pub expression: &'static str,
