@@ -29,8 +29,8 @@ mod target;
 
 pub use agent::{AgentOptions, AgentReport, agent};
 pub use compare::{
-    CompareOptions, CompareReport, CompressionOptions, CompressionReport, Depth, Held, Ratios, Relay, Round,
-    Sized, compare, compression,
+    AgentsLoad, AgentsOptions, AgentsReport, CompareOptions, CompareReport, CompressionOptions,
+    CompressionReport, Depth, Held, NamedAgent, Ratios, Relay, Round, Sized, agents, compare, compression,
 };
 pub use cpu::CpuUse;
 pub use echo::{Echo, EchoOptions, MESSAGE_SIZE_MAX};

@@ -4,8 +4,8 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use wsi_loadtest::{
-    AgentOptions, CompareOptions, CompressionOptions, Echo, EchoOptions, Error, IdleOptions, PayloadKind,
-    RunOptions, agent, compare, compression, idle, run,
+    AgentOptions, AgentsOptions, CompareOptions, CompressionOptions, Echo, EchoOptions, Error, IdleOptions,
+    NamedAgent, PayloadKind, RunOptions, agent, agents, compare, compression, idle, run,
 };
 
 /// Load for WebSocket relays.
@@ -24,6 +24,7 @@ enum Command {
     Compare(CompareArgs),
     Compression(CompressionArgs),
     Agent(AgentArgs),
+    Agents(AgentsArgs),
 }
 
 /// Serve: send each message back, up to 16 MiB
@@ -183,6 +184,30 @@ struct AgentArgs {
     json: bool,
 }
 
+/// Ask agents in turn, round by round, and compare them with the first
+#[derive(Args)]
+struct AgentsArgs {
+    /// NAME,SOCKET,PROTOCOL,PID of a running agent; several allowed
+    #[arg(long = "agent", num_args = 1.., required = true, value_parser = named_agent)]
+    agents: Vec<NamedAgent>,
+    /// Connections, each with one event in flight; several allowed
+    #[arg(long, num_args = 1.., default_values_t = [1, 8])]
+    connections: Vec<usize>,
+    /// Bytes of a frame's payload; several allowed
+    #[arg(long, num_args = 1.., default_values_t = [64, 1024, 16_384, 262_144])]
+    size: Vec<usize>,
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// Measured time of each agent in each round
+    #[arg(long, default_value = "1", value_parser = seconds)]
+    round_s: Duration,
+    #[arg(long, default_value = "0.2", value_parser = seconds)]
+    warmup_s: Duration,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
 #[derive(Clone, Copy, ValueEnum)]
 enum Payload {
     Json,
@@ -199,6 +224,7 @@ fn main() -> ExitCode {
         Command::Compare(args) => race(args),
         Command::Compression(args) => compress(args),
         Command::Agent(args) => ask(&args),
+        Command::Agents(args) => ask_in_turn(args),
     };
     match outcome {
         Ok(code) => code,
@@ -271,6 +297,23 @@ fn ask(args: &AgentArgs) -> Result<ExitCode, Error> {
     Ok(ExitCode::SUCCESS)
 }
 
+fn ask_in_turn(args: AgentsArgs) -> Result<ExitCode, Error> {
+    let report = agents(&AgentsOptions {
+        agents: args.agents,
+        connections: args.connections,
+        sizes: args.size,
+        rounds: args.rounds,
+        warmup: args.warmup_s,
+        duration: args.round_s,
+    })?;
+    if args.json {
+        println!("{}", report.to_json())
+    } else {
+        print!("{report}")
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
 fn race(args: CompareArgs) -> Result<ExitCode, Error> {
     let report = compare(&CompareOptions {
         haproxy: args.haproxy,
@@ -319,4 +362,18 @@ fn seconds(text: &str) -> Result<Duration, String> {
     seconds
         .map(Duration::from_secs_f64)
         .ok_or_else(|| "write seconds from 0 to 86400, as 5 or 0.5".to_owned())
+}
+
+fn named_agent(text: &str) -> Result<NamedAgent, String> {
+    let parts: Vec<_> = text.split(',').collect();
+    let parsed = match *parts {
+        [name, socket, version @ ("1" | "2"), pid] => pid.parse().ok().map(|pid| NamedAgent {
+            name: name.to_owned(),
+            socket: socket.into(),
+            version: if version == "1" { 1 } else { 2 },
+            pid,
+        }),
+        _ => None,
+    };
+    parsed.ok_or_else(|| "write NAME,SOCKET,PROTOCOL,PID, as guard,/run/guard.sock,2,4711".to_owned())
 }

@@ -24,24 +24,24 @@ pub(crate) fn bench() -> Result {
     run(cargo().args(["build", "--release", "--package", "wsi-loadtest"]))?;
     let folder = target().join("bench-agent");
     fs::create_dir_all(&folder)?;
-    let peer = install_peer()?;
     let peer_socket = folder.join("peer.sock");
-    {
-        let _peer = Ended(command(peer).arg("--socket").arg(&peer_socket).spawn()?);
-        wait_for_socket(&peer_socket)?;
-        eprintln!("{PEER} {PEER_VERSION}, version 1:");
-        measure(&peer_socket, "1")?;
-    }
+    let peer = Ended(command(install_peer()?).arg("--socket").arg(&peer_socket).spawn()?);
     let (config, socket) = (folder.join("agent.kdl"), folder.join("agent.sock"));
     write_configuration(&config, &socket)?;
     let mut inspector = command(target().join("release/websocket-inspector"));
-    let _inspector = Ended(inspector.arg("run").arg("-c").arg(&config).spawn()?);
+    let inspector = Ended(inspector.arg("run").arg("-c").arg(&config).spawn()?);
+    wait_for_socket(&peer_socket)?;
     wait_for_socket(&socket)?;
-    for version in ["1", "2"] {
-        eprintln!("websocket-inspector, version {version}:");
-        measure(&socket, version)?;
-    }
-    Ok(())
+    let named = |name: &str, socket: &Path, version: u8, agent: &Ended| {
+        format!("{name},{},{version},{}", socket.display(), agent.0.id())
+    };
+    run(command(target().join("release/loadtest")).args([
+        "agents",
+        "--agent",
+        &named("other v1", &peer_socket, 1, &peer),
+        &named("inspector v1", &socket, 1, &inspector),
+        &named("inspector v2", &socket, 2, &inspector),
+    ]))
 }
 
 /// Everything on: reassembly, UTF-8, rates, rule sets on raw and unescaped text, and a schema.
@@ -62,11 +62,6 @@ fn write_configuration(config: &Path, socket: &Path) -> Result {
     );
     fs::write(config, text)?;
     Ok(())
-}
-
-fn measure(socket: &Path, version: &str) -> Result {
-    let mut loadtest = command(target().join("release/loadtest"));
-    run(loadtest.arg("agent").arg("--socket").arg(socket).args(["--protocol", version]))
 }
 
 fn install_peer() -> Result<PathBuf> {

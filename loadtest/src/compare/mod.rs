@@ -2,6 +2,7 @@
 //!
 //! The machine is never quiet, so what counts is the ratio of rounds that were run one right after the other.
 
+mod agents;
 mod compression;
 mod configuration;
 mod relay;
@@ -13,6 +14,7 @@ use crate::{Echo, EchoOptions, Error, PayloadKind, RunOptions, machine::pin_thre
 use configuration::Configuration;
 use relay::Process;
 
+pub use agents::{AgentsLoad, AgentsOptions, AgentsReport, NamedAgent, agents};
 pub use compression::{CompressionOptions, CompressionReport, Held, Sized, compression};
 pub use report::{CompareReport, Depth, Ratios, Round};
 
