@@ -90,7 +90,7 @@ def _answered_at_once(chain: Chain, transcript: Transcript) -> None:
         return f"{told} verdicts; all others: {' / '.join(fates)}"
 
     transcript.compare(
-        "the proxy cuts off some WebSockets whose server answers at once",
+        "a WebSocket whose server answers at once is cut off by the proxy, if at all",
         "0 verdicts; all others: server [] open; client [hello] open",
         at_once,
     )
