@@ -15,7 +15,8 @@ const DEPTH_MAX: u32 = 8;
 
 /// Blocks that may stand several times. A proxy's language keeps only the last node of a name, so there they are told
 /// apart by what follows the name: `content-filter-orders`.
-const LISTS: [&str; 4] = ["content-filter", "rate-limit", "rewrite", "validation"];
+const LISTS: [&str; 7] =
+    ["content-filter", "duplicate", "order", "rate-limit", "rewrite", "sequence", "validation"];
 /// Blocks whose nodes are set one by one.
 const MERGED: [&str; 2] = ["handshake", "limits"];
 /// What stays the file's.

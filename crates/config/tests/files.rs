@@ -6,10 +6,10 @@ use std::path::Path;
 use wsi_config::{FILE_SIZE_MAX, KNOWN_RULE_SETS, Payload, Shards, load, parse};
 use wsi_policy::CloseCode;
 use wsi_policy::{
-    Action, Change, Cost, Directions, Discriminator, EventKind, FailureMode, HashKey, Limits, Literal,
-    MessageFormat, MessageTypes, Mode, Normalize, Pattern, Per, PolicyId, Rate, Rates, Reading, Registry,
-    RewriteFormat, Route, SchemaType, TypeRate, TypeRates, TypeSchema, UnknownFields, UnknownTypes,
-    UpstreamId, Violations,
+    Action, Change, Cost, Directions, Discriminator, Duplicate, EventKind, FailureMode, HashKey, Limits,
+    Literal, MessageFormat, MessageTypes, Mode, Normalize, Order, Pattern, Per, PolicyId, Rate, Rates,
+    Reading, Registry, RewriteFormat, Route, SchemaType, Sequence, State, StateCheck, Transition, TypeRate,
+    TypeRates, TypeSchema, UnknownFields, UnknownTypes, UpstreamId, Violations,
 };
 
 const PREVIEW: &str = include_str!("../../../config/preview.kdl");
@@ -312,6 +312,60 @@ fn rates_by_type_client_and_size() {
     assert_eq!(by_member.discriminator, Discriminator::Oneof("body".into()));
     let reading = Reading { format: MessageFormat::Json, messages: MessageTypes::Text };
     assert_eq!(json.types.as_ref().unwrap().reading, reading);
+}
+
+#[test]
+fn rules_with_a_memory() {
+    let text = r#"agent "a" {
+        type "websocket_inspector"
+        discriminator "/type"
+        order {
+            state "in" { on "login" to="open" direction="to-server"; on "login" direction="to-client" }
+            state "open" { on "chat" }
+            state "lost" { on "chat" to="in" }
+            key "/id"; direction "to-server"; action "drop"; unknown-types "allow"; max-keys 7
+        }
+        sequence { field "/seq"; step 2; on-gap "alert"; on-repeat "drop"; key "/symbol" }
+        sequence { field "/n"; format "msgpack" }
+        duplicate { within-ms 500; window 20; max-repeats 1; action "close"; direction "both"; opcode "any" }
+    }"#;
+    let configuration = parse("a.kdl", text, Path::new("")).unwrap();
+    let policy = &configuration.ruleset.policies[0];
+    let [sequence, plain, order, duplicate] = policy.states.as_slice() else { panic!() };
+    let names: Vec<_> = policy.states.iter().map(|rule| rule.name.as_str()).collect();
+    assert_eq!(names, ["sequence-1", "sequence-2", "order-1", "duplicate-1"]);
+    let check =
+        Sequence { field: "/seq".into(), step: Some(2), on_gap: Action::Alert, on_repeat: Action::Drop };
+    assert_eq!(sequence.check, StateCheck::Sequence(check));
+    assert_eq!((sequence.key.as_deref(), sequence.keys_max), (Some("/symbol"), 1024));
+    assert_eq!(sequence.directions, Directions::ToServer);
+    let check = Sequence { field: "/n".into(), step: None, on_gap: CLOSE_1008, on_repeat: CLOSE_1008 };
+    assert_eq!(plain.check, StateCheck::Sequence(check));
+    let reading = Reading { format: MessageFormat::MessagePack, messages: MessageTypes::Binary };
+    assert_eq!((&plain.reading, plain.key.as_deref()), (&reading, None));
+    let on = |kind: &str, directions, to| Transition { kind: kind.into(), directions, to };
+    let state = |name: &str, transitions| State { name: name.into(), transitions };
+    let check = Order {
+        discriminator: Discriminator::Field("/type".into()),
+        states: vec![
+            state("in", vec![on("login", Directions::ToServer, 1), on("login", Directions::ToClient, 0)]),
+            state("open", vec![on("chat", Directions::Both, 1)]),
+            state("lost", vec![on("chat", Directions::Both, 0)]),
+        ],
+        unknown_types: UnknownTypes::Allow,
+        action: Action::Drop,
+    };
+    assert_eq!(order.check, StateCheck::Order(check));
+    assert_eq!(
+        (order.key.as_deref(), order.keys_max, order.directions),
+        (Some("/id"), 7, Directions::ToServer)
+    );
+    let check = Duplicate { field: None, within_ms: 500, repeats_max: 1, action: CLOSE_1008 };
+    assert_eq!(duplicate.check, StateCheck::Duplicate(check));
+    assert_eq!((duplicate.keys_max, duplicate.directions), (20, Directions::Both));
+    assert_eq!(duplicate.reading.messages, MessageTypes::Any);
+    let warnings: Vec<_> = configuration.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(warnings, ["a.kdl:7:19 no message leads to the state \"lost\""]);
 }
 
 #[test]

@@ -536,6 +536,78 @@ fn rates() {
 }
 
 #[test]
+fn states() {
+    let order = |rest: &str| format!("order {{ discriminator \"/t\"; {rest} }}");
+    let state = "state \"a\" { on \"x\" to=\"b\" }; state \"b\" { on \"y\" }";
+    for (rule, place, message, help) in [
+        ("sequence { step 1 }".to_owned(), "sequence", "`sequence` needs `field`", "field \"/seq\""),
+        (
+            "sequence { field \"seq\" }".to_owned(),
+            "\"seq\"",
+            "\"seq\" is not the place of a field",
+            "\"/order/price\"",
+        ),
+        (
+            "sequence { field \"/seq\"; on-gap \"drop\" }".to_owned(),
+            "\"drop\"",
+            "`on-gap` has no meaning without `step`",
+            "add step 1",
+        ),
+        ("sequence { field \"/seq\"; step 0 }".to_owned(), "0 }", "`step` is out of range", "from 1"),
+        (
+            "sequence { field \"/seq\"; max-keys 5000 }".to_owned(),
+            "5000",
+            "`max-keys` is out of range",
+            "to 4096",
+        ),
+        (
+            "sequence { field \"/seq\"; format \"protobuf\" }".to_owned(),
+            "\"protobuf\"",
+            "no `validation` says of which Protobuf type messages are",
+            "",
+        ),
+        ("duplicate { action \"pass\" }".to_owned(), "\"pass\"", "unknown action \"pass\"", "\"alert\""),
+        ("duplicate { key \"room\" }".to_owned(), "\"room\"", "\"room\" is not the place of a field", ""),
+        ("duplicate { max-repeats -1 }".to_owned(), "-1", "`max-repeats` is out of range", "from 0"),
+        ("order { discriminator \"/t\" }".to_owned(), "order", "`order` needs `state`", "state \"lobby\""),
+        (format!("order {{ {state} }}"), "order", "`order` needs a `discriminator`", "here or in the agent"),
+        (
+            order("state \"a\" { on \"x\" to=\"c\" }"),
+            "to=",
+            "this `order` has no state \"c\"",
+            "the only known name is \"a\"",
+        ),
+        (
+            order("state \"a\" { on \"x\"; on \"x\"  to=\"a\" }"),
+            "\"x\"  ",
+            "what follows \"x\" in this state is said already",
+            "a direction of its own",
+        ),
+        (
+            order("state \"a\" { on \"x\" direction=\"up\" }"),
+            "direction=",
+            "unknown direction \"up\"",
+            "to-server",
+        ),
+        (
+            order("state \"a\" { on \"x\" }; state \"a\"  { }"),
+            "\"a\"  ",
+            "\"a\" is the name of an earlier state already",
+            "",
+        ),
+        (order("state \"a\" { of \"x\" }"), "of \"x\"", "unknown name `of`", "did you mean \"on\"?"),
+        (
+            format!("order {{ discriminator oneof=\"b\"; {state} }}"),
+            "oneof=",
+            "`oneof` belongs to format \"protobuf\"",
+            "format \"protobuf\"",
+        ),
+    ] {
+        check_place(&rule, place, message, help);
+    }
+}
+
+#[test]
 fn all_mistakes_are_reported_in_order() {
     let found = error("runtime {\n  shards 0\n  drain 3\n}\nadmin { bind \"x\" }\nzebra");
     let lines: Vec<_> = found.mistakes().iter().map(|mistake| mistake.position().unwrap().0).collect();

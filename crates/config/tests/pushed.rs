@@ -47,7 +47,8 @@ fn values_are_replaced_and_rules_are_added() {
             "limits":{"max-fragments":9,"max-json-depth":7},
             "content-filter":{"block-patterns":"one \"quoted\" \\ text","action":"drop"},
             "content-filter-orders":{"block-patterns":["two","/thr[e]{2}/i"]},
-            "rate-limit":{"messages-per-second":10}}"#,
+            "rate-limit":{"messages-per-second":10},
+            "sequence-a":{"field":"/a"},"sequence-b":{"field":"/b","step":1},"duplicate":{}}"#,
     );
     assert_eq!((policy.name.as_str(), policy.mode, policy.timeout_ms), ("guard", Mode::Detect, 20));
     let limits = policy.limits;
@@ -64,6 +65,8 @@ fn values_are_replaced_and_rules_are_added() {
         ]
     );
     assert_eq!(policy.rate_limits.len(), 1);
+    let states: Vec<_> = policy.states.iter().map(|rule| rule.name.as_str()).collect();
+    assert_eq!(states, ["sequence-1", "sequence-2", "duplicate-1"]);
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod rates;
 mod redaction;
 mod rewrites;
 mod schemas;
+mod states;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -35,6 +36,7 @@ pub(crate) use self::{
     redaction::{MASK, Redaction},
     rewrites::{Becomes, RewritePlan, Target},
     schemas::{Registry, Schema, SchemaPlan, Schemas, TypeSchema},
+    states::{Check, OrderTable, StatePlan},
 };
 use crate::{
     rules::{RuleId, RuleTable},
@@ -63,6 +65,7 @@ pub struct Engine {
     /// Of both directions, those that are no plain buckets.
     pub(crate) rate_plans: Vec<Arc<RatePlan>>,
     pub(crate) violations: Option<ViolationPlan>,
+    pub(crate) state_plans: Vec<Arc<StatePlan>>,
     /// What connections and clients are known by in tables; successors have the same.
     hasher: RandomState,
     /// The same policy for connections that agreed on a subprotocol, for those subprotocols that its rules tell apart.
@@ -86,6 +89,8 @@ pub(crate) struct Plan {
     /// Shared by the directions where the same filters hold in both.
     pub scan: Option<Arc<ScanPlan>>,
     pub schemas: Vec<SchemaPlan>,
+    /// Rules with a memory.
+    pub states: Vec<Arc<StatePlan>>,
     /// How messages are read for rules that ask for their fields.
     pub readings: Vec<(MessageTypes, Format)>,
     /// Empty in detect mode.
@@ -123,6 +128,7 @@ impl StreamPlan {
                 && !read.any(|messages| messages.contains(opcode))
                 && !rewritten.any(|messages| messages.contains(opcode))
                 && !plan.readings.iter().any(|(messages, _)| messages.contains(opcode))
+                && !plan.states.iter().any(|each| each.config.reading.messages.contains(opcode))
         };
         let span_max = plan.scan.as_ref().map_or(Some(0), |scan| scan.span_max());
         Self {
@@ -308,6 +314,7 @@ impl Engine {
             plans: parts.plans(None),
             rate_plans: parts.rates.iter().filter_map(|rate| rate.plan.clone()).collect(),
             violations: parts.violations,
+            state_plans: parts.states.clone(),
             hasher: earlier.map_or_else(RandomState::new, |earlier| earlier.hasher.clone()),
             speaking: Vec::new(),
             replies: compiler.replies,
@@ -409,6 +416,10 @@ impl Engine {
         self.plans.iter().map(Plan::changes_size_max).max().unwrap_or(0)
     }
 
+    pub(crate) fn hasher(&self) -> &RandomState {
+        &self.hasher
+    }
+
     pub(crate) fn plan(&self, direction: Direction) -> &Plan {
         &self.plans[direction.index()]
     }
@@ -448,6 +459,7 @@ impl<'p> Compiler<'p> {
         let schemas = schemas::compile(policy, &mut readings).map_err(|fault| self.fault(fault))?;
         let validations = self.named(&policy.validations, |rule| (&rule.name, rule.reply.as_deref()))?;
         let rates = self.rates(&mut readings)?;
+        let states = self.states(&mut readings)?;
         let filters =
             policy.content_filters.iter().map(|filter| self.filter(filter)).collect::<Result<Vec<_>, _>>()?;
         let scan = self.scan_plans(&filters)?;
@@ -462,6 +474,7 @@ impl<'p> Compiler<'p> {
             rates,
             rewrites: policy.rewrites.iter().zip(rewrites).collect(),
             violations: self.violations()?,
+            states,
         })
     }
 
@@ -478,6 +491,14 @@ impl<'p> Compiler<'p> {
             Ok(RateRule { limit, rule, plan: Some(Arc::new(plan)) })
         });
         limits.collect()
+    }
+
+    fn states(&mut self, readings: &mut Readings) -> Result<Vec<Arc<StatePlan>>, EngineError> {
+        let rules = self.policy.states.iter().map(|config| {
+            let rule = self.rule(config.name.clone())?;
+            StatePlan::compile(config, rule, readings).map(Arc::new).map_err(|fault| self.fault(fault))
+        });
+        rules.collect()
     }
 
     fn violations(&mut self) -> Result<Option<ViolationPlan>, EngineError> {

@@ -11,6 +11,7 @@ pub mod rate;
 pub mod rewrite;
 pub mod rule;
 pub mod ruleset;
+pub mod state;
 pub mod validation;
 
 pub use action::{Action, FailureMode, Mode};
@@ -21,6 +22,7 @@ pub use rate::{Cost, Per, Rate, RateLimit, Rates, TypeRate, TypeRates, Violation
 pub use rewrite::{Change, HashKey, Literal, Rewrite, RewriteFormat};
 pub use rule::{Compression, ContentFilter, HandshakeRules, Normalize, Pattern};
 pub use ruleset::{Policy, PolicyId, Route, Ruleset, Transport, UpstreamId};
+pub use state::{Duplicate, Order, Sequence, State, StateCheck, StateRule, Transition};
 pub use validation::{
     Discriminator, MessageFormat, MessageTypes, ProtobufType, Reading, Registry, SchemaType, TypeSchema,
     UnknownFields, UnknownTypes, Validation,

@@ -3,8 +3,8 @@
 use std::{borrow::Cow, path::PathBuf};
 
 use crate::{
-    ContentFilter, EventSet, FailureMode, HandshakeRules, Limits, Mode, RateLimit, Rewrite, Validation,
-    Violations,
+    ContentFilter, EventSet, FailureMode, HandshakeRules, Limits, Mode, RateLimit, Rewrite, StateRule,
+    Validation, Violations,
 };
 
 /// A place in [`Ruleset::policies`].
@@ -32,6 +32,7 @@ pub struct Policy {
     pub validations: Vec<Validation>,
     pub rate_limits: Vec<RateLimit>,
     pub violations: Option<Violations>,
+    pub states: Vec<StateRule>,
     pub content_filters: Vec<ContentFilter>,
     pub rewrites: Vec<Rewrite>,
 }

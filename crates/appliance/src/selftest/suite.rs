@@ -269,11 +269,13 @@ fn unfit(subject: Subject<'_>) -> Vec<String> {
 
 /// The policy without rules that ask what came before: an attack is tried alone. And what that leaves out.
 fn one_by_one(policy: &Policy) -> (Policy, Vec<String>) {
-    let untried = policy.violations.map(|_| "violations: not tried, each attack is alone".to_owned());
+    let states = policy.states.iter().map(|rule| rule.name.as_str());
+    let untried = policy.violations.iter().map(|_| "violations").chain(states);
+    let untried = untried.map(|rule| format!("{rule}: not tried, each attack is alone")).collect();
     // Each attack is a connection of its own, all of one client.
     let of_connection = |limit: &RateLimit| RateLimit { per: of_connection(limit.per), ..limit.clone() };
     let rate_limits = policy.rate_limits.iter().map(of_connection).collect();
-    (Policy { violations: None, rate_limits, ..policy.clone() }, untried.into_iter().collect())
+    (Policy { violations: None, states: Vec::new(), rate_limits, ..policy.clone() }, untried)
 }
 
 fn of_connection(per: Per) -> Per {

@@ -10,6 +10,7 @@ mod reading;
 mod registry;
 mod rewrite;
 mod schema_file;
+mod state;
 mod transport;
 mod validation;
 
@@ -65,6 +66,7 @@ fn read<'d>(node: &'d KdlNode, base: &Path, names: &mut HashSet<&'d str>, findin
         limits: limits::read(block, findings),
         rate_limits: rate_limit::read_all(around, &validations, findings),
         violations: rate_limit::read_violations(block, findings),
+        states: state::read_all(around, &validations, findings),
         validations,
         content_filters: content_filter::read_all(&name, block, findings),
         rewrites: rewrite::read_all(&name, block, base, findings),

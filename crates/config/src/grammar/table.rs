@@ -61,6 +61,9 @@ static AGENT: &[Form] = &[
     block("validation", "validation { ... }", VALIDATION).repeated(),
     block("rate-limit", "rate-limit { ... }", RATE_LIMIT).repeated(),
     block("violations", "violations { max 5; within-s 60 }", VIOLATIONS),
+    block("sequence", "sequence { field \"/seq\"; step 1 }", SEQUENCE).repeated(),
+    block("order", "order { state \"start\" { ... } }", ORDER).repeated(),
+    block("duplicate", "duplicate { field \"/text\" }", DUPLICATE).repeated(),
     block("content-filter", "content-filter { ... }", CONTENT_FILTER).repeated(),
     block("rewrite", "rewrite { at \"/user/email\"; mask }", REWRITE).repeated(),
 ];
@@ -163,6 +166,50 @@ static VIOLATIONS: &[Form] = &[
     leaf("max", "max 5").required(),
     leaf("within-s", "within-s 60").required(),
     leaf("direction", "direction \"both\""),
+];
+
+const FIELD: Form = leaf("field", "field \"/seq\"");
+const KEY: Form = leaf("key", "key \"/symbol\"");
+const MAX_KEYS: Form = leaf("max-keys", "max-keys 1024");
+
+static SEQUENCE: &[Form] = &[
+    FIELD.required(),
+    KEY,
+    leaf("step", "step 1"),
+    leaf("on-gap", "on-gap \"close\""),
+    leaf("on-repeat", "on-repeat \"close\""),
+    MAX_KEYS,
+    FORMAT,
+    OPCODE,
+    leaf("direction", "direction \"to-server\""),
+];
+
+static ORDER: &[Form] = &[
+    DISCRIMINATOR,
+    KEY,
+    block("state", "state \"lobby\" { on \"join\" to=\"game\" }", STATE).named().required().repeated(),
+    leaf("unknown-types", "unknown-types \"reject\""),
+    MAX_KEYS,
+    FORMAT,
+    OPCODE,
+    leaf("direction", "direction \"both\""),
+    leaf("action", "action \"close\""),
+];
+
+static STATE: &[Form] =
+    &[Form { properties: &[optional("to"), optional("direction")], ..leaf("on", "on \"join\" to=\"game\"") }
+        .repeated()];
+
+static DUPLICATE: &[Form] = &[
+    FIELD,
+    KEY,
+    leaf("window", "window 10"),
+    leaf("within-ms", "within-ms 10000"),
+    leaf("max-repeats", "max-repeats 0"),
+    FORMAT,
+    OPCODE,
+    leaf("direction", "direction \"to-server\""),
+    leaf("action", "action \"drop\""),
 ];
 
 static CONTENT_FILTER: &[Form] = &[

@@ -91,6 +91,9 @@ impl Readings {
         for types in policy.rate_limits.iter().filter_map(|limit| limit.types.as_ref()) {
             readings.want(&types.reading.format, true);
         }
+        for rule in policy.states.iter().filter(|rule| rule.asks_for_fields()) {
+            readings.want(&rule.reading.format, true);
+        }
         readings
     }
 

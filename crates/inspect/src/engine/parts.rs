@@ -11,6 +11,7 @@ use super::{
     rates::{self, Counts, RatePlan},
     rewrites::RewritePlan,
     schemas::{SchemaPlan, Schemas},
+    states::StatePlan,
 };
 use crate::rules::RuleId;
 
@@ -23,6 +24,7 @@ pub(super) struct Parts<'p> {
     pub rates: Vec<RateRule<'p>>,
     pub rewrites: Vec<(&'p Rewrite, Arc<RewritePlan>)>,
     pub violations: Option<ViolationPlan>,
+    pub states: Vec<Arc<StatePlan>>,
 }
 
 pub(super) struct RateRule<'p> {
@@ -61,12 +63,15 @@ impl Parts<'_> {
         let is_enforced = self.policy.mode == Mode::Enforce;
         let rewrites =
             self.rewrites.iter().filter(|(rewrite, _)| rewrite.directions.contains(direction) && is_enforced);
+        let states = self.states.iter().filter(|plan| plan.holds_in(direction));
+        let states: Vec<_> = states.cloned().collect();
         let plan = Plan {
             wire: wire_limits(self.policy, size.map(|(size, _)| size)),
             size,
             buckets: plain.into_iter().flat_map(|rate| bucket_plans(rate.limit, rate.rule)).collect(),
-            readings: readings(&by_rule),
+            readings: readings(&by_rule, &states),
             rates: by_rule,
+            states,
             scan: self.scan[direction.index()].clone(),
             schemas: validations
                 .map(|(validation, rule, schemas)| SchemaPlan {
@@ -83,9 +88,11 @@ impl Parts<'_> {
     }
 }
 
-fn readings(rates: &[Arc<RatePlan>]) -> Vec<(MessageTypes, Format)> {
+fn readings(rates: &[Arc<RatePlan>], states: &[Arc<StatePlan>]) -> Vec<(MessageTypes, Format)> {
     let types = rates.iter().filter_map(|plan| plan.types.as_ref());
-    types.map(|types| (types.messages, types.format.clone())).collect()
+    let types = types.map(|types| (types.messages, types.format.clone()));
+    let states = states.iter().filter_map(|plan| Some((plan.config.reading.messages, plan.format.clone()?)));
+    types.chain(states).collect()
 }
 
 /// Detect mode must be able to let a message pass that enforcing would have refused, so there the memory bound

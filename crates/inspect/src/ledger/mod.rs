@@ -1,6 +1,8 @@
 //! What rules remember of one connection, beside the buckets that it has in any case.
 
 mod rates;
+mod recall;
+mod states;
 mod violations;
 
 use std::{net::IpAddr, num::NonZeroU64, sync::Arc};
@@ -10,9 +12,10 @@ use wsi_policy::Direction;
 use self::violations::Recent;
 pub(crate) use self::{
     rates::{RateState, Taker},
+    states::{Sent, StateMemory, Value},
     violations::{Tally, settle},
 };
-use crate::engine::{Engine, RatePlan};
+use crate::engine::{Engine, RatePlan, StatePlan};
 
 /// One connection's. There is none where no rule asks for it.
 ///
@@ -23,6 +26,7 @@ pub(crate) struct Ledger {
     pub client: NonZeroU64,
     rates: Vec<RateEntry>,
     violations: [Recent; 2],
+    states: Vec<StateEntry>,
 }
 
 #[derive(Debug)]
@@ -30,6 +34,12 @@ struct RateEntry {
     plan: Arc<RatePlan>,
     /// By [`Direction::index`].
     states: [RateState; 2],
+}
+
+#[derive(Debug)]
+struct StateEntry {
+    plan: Arc<StatePlan>,
+    memory: StateMemory,
 }
 
 impl Ledger {
@@ -46,6 +56,11 @@ impl Ledger {
             client,
             rates: engine.rate_plans.iter().map(entry).collect(),
             violations: Default::default(),
+            states: engine
+                .state_plans
+                .iter()
+                .map(|plan| StateEntry { plan: Arc::clone(plan), memory: StateMemory::new(plan) })
+                .collect(),
         }))
     }
 
@@ -63,6 +78,11 @@ impl Ledger {
                 std::mem::swap(&mut entry.states, &mut old.states);
             }
         }
+        for entry in &mut adopted.states {
+            if let Some(old) = before.states.iter_mut().find(|old| old.plan.config == entry.plan.config) {
+                std::mem::swap(&mut entry.memory, &mut old.memory);
+            }
+        }
         adopted.violations = before.violations;
         Some(adopted)
     }
@@ -76,32 +96,54 @@ impl Ledger {
         self.rates.get_mut(at).map(|entry| &mut entry.states[direction.index()])
     }
 
+    /// What is remembered under `plan`; `None` as for [`Ledger::rate`].
+    pub fn state(&mut self, plan: &Arc<StatePlan>) -> Option<&mut StateMemory> {
+        let is_own = |entry: &StateEntry| Arc::ptr_eq(&entry.plan, plan);
+        let is_alike = |entry: &StateEntry| entry.plan.config == plan.config;
+        let at = self.states.iter().position(is_own).or_else(|| self.states.iter().position(is_alike))?;
+        self.states.get_mut(at).map(|entry| &mut entry.memory)
+    }
+
+    /// A message is about to be judged: what one before it would have led to is of no interest any more.
+    pub fn forget_dues(&mut self) {
+        self.states.iter_mut().for_each(|entry| entry.memory.expect(None));
+    }
+
+    /// The message that was judged has passed.
+    pub fn settle_dues(&mut self) {
+        self.states.iter_mut().for_each(|entry| entry.memory.settle());
+    }
+
     /// Memory that has come since the beginning, in bytes.
     pub fn memory_size(&self) -> u64 {
         let rates = self.rates.iter().flat_map(|entry| &entry.states).map(RateState::memory_size);
         let violations = self.violations.iter().map(Recent::memory_size);
-        rates.chain(violations).sum()
+        let states = self.states.iter().map(|entry| entry.memory.memory_size());
+        rates.chain(violations).chain(states).sum()
     }
 }
 
 impl Engine {
     /// Whether some rule remembers anything of a connection.
     fn remembers(&self) -> bool {
-        !self.rate_plans.is_empty() || self.violations.is_some()
+        !self.rate_plans.is_empty() || self.violations.is_some() || !self.state_plans.is_empty()
     }
 
     /// The most that rules may come to remember of a connection, in bytes.
     pub fn ledger_size_max(&self) -> u64 {
         let rates = self.rate_plans.iter().map(|plan| 2 * RateState::memory_size_max(plan));
         let violations = self.violations.as_ref().map(|violations| 2 * Recent::memory_size_max(violations));
-        rates.chain(violations).sum()
+        let states = self.state_plans.iter().map(|plan| StateMemory::memory_size_max(plan));
+        rates.chain(violations).chain(states).sum()
     }
 
     /// What a connection has from its beginning for rules that remember, in bytes.
     pub fn ledger_size(&self) -> u64 {
         let own = if self.remembers() { size_of::<Ledger>() } else { 0 };
         let rates = self.rate_plans.iter().map(|plan| RateState::memory_size_at_first(plan));
-        (own + self.rate_plans.len() * size_of::<RateEntry>()) as u64 + 2 * rates.sum::<u64>()
+        let entries =
+            self.rate_plans.len() * size_of::<RateEntry>() + self.state_plans.len() * size_of::<StateEntry>();
+        (own + entries) as u64 + 2 * rates.sum::<u64>()
     }
 
     /// What stands for a client in tables: an IPv4 address, or the 64 bits of an IPv6 address that a network has. Those that are

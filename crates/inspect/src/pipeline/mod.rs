@@ -22,6 +22,7 @@ use crate::{
         self,
         rate::{Cost, Rated, Rating},
         schema::Decoded,
+        state::Judged,
     },
     worker::Worker,
 };
@@ -74,7 +75,9 @@ fn inspect_stages(
     sink: &mut dyn EventSink,
 ) -> Verdict {
     let (budget, mut passed) = (Budget::start(engine, subject.payload, worker), Passed::default());
-    let verdict = match run_stages(engine, subject, rated, &budget, &mut passed, worker, sink) {
+    let stages = run_stages(engine, subject, rated, &budget, &mut passed, worker, sink);
+    let is_inspected = stages.is_ok();
+    let verdict = match stages {
         Ok(()) => match &passed.alert {
             None => Verdict::Allow(Permit::new()),
             Some(alert) => judge(engine, subject, alert, worker, sink),
@@ -87,12 +90,20 @@ fn inspect_stages(
         },
     };
     let rewrites = &engine.plan(subject.direction).rewrites;
-    match verdict {
+    let verdict = match verdict {
         Verdict::Allow(permit) if passed.redaction.is_some() || !rewrites.is_empty() => {
             modify::modify(engine, subject, passed.redaction, permit, &budget, worker, sink)
         }
         verdict => verdict,
+    };
+    // Only what passes is remembered, and a message that could not be changed may not.
+    if let Some(ledger) = &mut rated.ledger
+        && is_inspected
+        && matches!(verdict, Verdict::Allow(_) | Verdict::Replace(..))
+    {
+        ledger.settle_dues();
     }
+    verdict
 }
 
 /// What was found in a message that does not stop it.
@@ -218,6 +229,10 @@ fn run_stages(
             return Err(Stop::CouldNotInspect(Condition::Undecodable));
         }
     }
+    if let Some(ledger) = rated.ledger.as_deref_mut().filter(|_| !plan.states.is_empty()) {
+        let judged = Judged { engine, subject, decoded: decoded.as_ref(), now_ns: rated.now_ns };
+        stage::state::check(plan, ledger, judged, |finding| go_on(found(finding), worker))?;
+    }
     Ok(())
 }
 
@@ -260,6 +275,11 @@ pub(super) fn watched(
         Some(finding) => judge(engine, subject, &finding, worker, sink),
         None => verdict,
     }
+}
+
+/// What a finding means for the stages that follow: only an alert lets them go on.
+fn found(finding: Finding) -> Result<Option<Finding>, Stop> {
+    if finding.action == Action::Alert { Ok(Some(finding)) } else { Err(Stop::Finding(finding)) }
 }
 
 /// Only detect mode holds messages that are larger than the rule; otherwise the header was refused before.

@@ -5,3 +5,4 @@ pub(crate) mod redact;
 pub(crate) mod rewrite;
 pub(crate) mod scan;
 pub(crate) mod schema;
+pub(crate) mod state;

@@ -157,9 +157,9 @@ impl<'a> Decoded<'a> {
         self.fault_of_type(format, registry.as_deref()?)
     }
 
-    /// Why the message is none of its format.
+    /// Why the message is none of its format. `None` also where nobody wanted it read so.
     #[inline]
-    fn unreadable(&self, format: &Format) -> Option<String> {
+    pub fn unreadable(&self, format: &Format) -> Option<String> {
         match format {
             Format::Json => match self.json.as_ref()? {
                 Ok(_) => None,
@@ -217,6 +217,14 @@ impl<'a> Decoded<'a> {
             }
             Place::Oneof(oneof) => self.tree(format)?.member(oneof).map(Cow::Borrowed),
         }
+    }
+
+    /// The whole number at `place`, in digits too; `None`: there is nothing, `Some(None)`: something else.
+    pub fn number(&self, format: &Format, place: &Place) -> Option<Option<i128>> {
+        let Place::Field(pointer) = place else { return None };
+        let field = self.field(format, pointer)?;
+        let text = || field.as_name().and_then(|text| text.parse().ok());
+        Some(field.as_integer().or_else(text))
     }
 
     fn field(&self, format: &Format, pointer: &Pointer) -> Option<Field<'_>> {
