@@ -1,6 +1,6 @@
 //! One connection under one configuration.
 
-use std::{sync::Arc, time::Instant};
+use std::{net::IpAddr, sync::Arc, time::Instant};
 
 use wsi_config::policy::{Action, Direction, Mode};
 use wsi_inspect::{
@@ -10,7 +10,7 @@ use wsi_inspect::{
 
 use super::{
     ears::{Ears, Heard},
-    opening::{Opening, agreed_compression, retold, status},
+    opening::{Opening, agreed_compression, field, retold, status},
     trial::Trial,
     verdict::{Judged, Told, Verdict},
     walker::{Part, Walker},
@@ -20,6 +20,9 @@ pub(super) struct Course {
     engine: Option<Arc<Engine>>,
     /// `None`: nothing is relayed, or not any more.
     session: Option<Box<Session>>,
+    client: IpAddr,
+    /// What the endpoints had agreed on.
+    subprotocol: Option<String>,
     is_compressed: bool,
     skips: [Skip; 2],
     /// Who has sent a close frame that passed, by direction.
@@ -45,7 +48,7 @@ impl Course {
                     trial.name
                 )
             })?;
-            let mut course = Self::new(Some(engine), None, false);
+            let mut course = Self::new(Some(engine), None, opening, false);
             course.reopen(at_ns);
             return Ok((course, Verdict::Passed));
         };
@@ -55,13 +58,10 @@ impl Course {
         let agreed = opening.answer.as_deref().filter(|_| opening.is_wire).and_then(agreed_compression);
         let was_accepted = opening.answer.as_deref().is_some_and(|answer| status(answer) == 101);
         let opens = session.is_some() || (trial.goes_on && was_accepted);
-        let mut course = Self::new(engine, session, agreed.is_some());
-        match (&course.engine, agreed) {
+        let mut course = Self::new(engine, session, opening, agreed.is_some());
+        match agreed {
             // What was recorded is read as it was agreed on then, whatever this policy would have agreed on.
-            (Some(engine), Some(without_context)) if opens => {
-                let session = Session::with_compression(Arc::clone(engine), legs(without_context), at_ns);
-                course.session = Some(Box::new(session));
-            }
+            Some(without_context) if opens => course.begin(legs(without_context), at_ns),
             _ if opens && course.session.is_none() => course.reopen(at_ns),
             _ => {}
         }
@@ -69,8 +69,32 @@ impl Course {
         Ok((course, told.map_or(Verdict::Passed, Verdict::Told)))
     }
 
-    fn new(engine: Option<Arc<Engine>>, session: Option<Box<Session>>, is_compressed: bool) -> Self {
-        Self { engine, session, is_compressed, skips: [Skip::default(); 2], has_closed: [false; 2] }
+    fn new(
+        engine: Option<Arc<Engine>>,
+        session: Option<Box<Session>>,
+        opening: &Opening,
+        is_compressed: bool,
+    ) -> Self {
+        let answer = opening.answer.as_deref();
+        Self {
+            engine,
+            session,
+            client: opening.client,
+            subprotocol: answer.and_then(|answer| field(answer, "sec-websocket-protocol")),
+            is_compressed,
+            skips: [Skip::default(); 2],
+            has_closed: [false; 2],
+        }
+    }
+
+    fn begin(&mut self, legs: Legs, now_ns: u64) {
+        let Some(engine) = &self.engine else { return };
+        let mut session = Session::with_compression(Arc::clone(engine), legs, now_ns);
+        session.belong_to(self.client);
+        if let Some(name) = &self.subprotocol {
+            session.agree(name, now_ns);
+        }
+        self.session = Some(Box::new(session));
     }
 
     /// Lets the time until `now_ns` pass. What it brought is about a message that has begun in a direction, or about the
@@ -143,8 +167,8 @@ impl Course {
     }
 
     fn reopen(&mut self, now_ns: u64) {
-        let engine = self.engine.as_ref().map(Arc::clone);
-        self.session = engine.map(|engine| Box::new(Session::new(engine, now_ns)));
+        self.session = None;
+        self.begin(Legs::default(), now_ns);
         self.has_closed = [false; 2];
     }
 

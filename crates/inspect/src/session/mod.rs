@@ -139,7 +139,7 @@ impl Session {
     }
 
     /// The endpoints have agreed on a subprotocol, under which other rules may hold. To be called before any input.
-    pub(crate) fn agree(&mut self, subprotocol: &str, now_ns: u64) {
+    pub fn agree(&mut self, subprotocol: &str, now_ns: u64) {
         self.subprotocol = Some(subprotocol.into());
         let engine = Arc::clone(&self.engine);
         self.adopt(&engine, now_ns);
