@@ -25,6 +25,8 @@ use crate::{
 pub struct Link {
     /// The policy of what comes over this connection.
     engine: Arc<Engine>,
+    /// What the proxy has pushed (JSON), which `engine` was compiled of. `None`: it is the file's.
+    pushed: Option<Arc<str>>,
     /// Of version 2; the first message of version 1 says what it is.
     wire: Wire,
     is_open: bool,
@@ -33,7 +35,13 @@ pub struct Link {
 
 /// What is answered when a pushed configuration is compiled.
 #[derive(Debug)]
-enum Waiting {
+struct Waiting {
+    whom: Asked,
+    config: Option<Arc<str>>,
+}
+
+#[derive(Debug)]
+enum Asked {
     Handshake,
     Configure { wire: Wire, id: String },
 }
@@ -70,7 +78,7 @@ pub enum Handled {
     /// It was answered, unless it needs no answer or there was no time left for one.
     Done,
     /// Compile this configuration (JSON) and call [`Link::configured`]; until then nothing more is to be handled.
-    Configure(String),
+    Configure(Arc<str>),
 }
 
 impl<R: Records> Context<'_, R> {
@@ -105,7 +113,18 @@ impl EventSink for Boxed<'_> {
 
 impl Link {
     pub fn new(sessions: &Sessions) -> Self {
-        Self { engine: Arc::clone(sessions.engine()), wire: Wire::Json, is_open: false, waiting: None }
+        let engine = Arc::clone(sessions.engine());
+        Self { engine, pushed: None, wire: Wire::Json, is_open: false, waiting: None }
+    }
+
+    /// What the proxy has pushed over this connection (JSON).
+    pub fn pushed(&self) -> Option<&Arc<str>> {
+        self.pushed.as_ref()
+    }
+
+    /// Goes by another policy, from the next message of each WebSocket on: the file's, or the pushed one laid over another file.
+    pub fn adopt(&mut self, engine: Arc<Engine>) {
+        self.engine = engine;
     }
 
     /// A configuration is being compiled: leave further messages where they are.
@@ -169,23 +188,23 @@ impl Link {
         sessions: &mut Sessions,
         out: &mut Vec<u8>,
     ) {
-        let Some(waiting) = self.waiting.take() else { return };
+        let Some(Waiting { whom, config }) = self.waiting.take() else { return };
         let error = match result {
             Ok(engine) => {
-                if matches!(waiting, Waiting::Configure { wire: Wire::V1, .. }) {
-                    sessions.set_engine_v1(Arc::clone(&engine));
+                if matches!(whom, Asked::Configure { wire: Wire::V1, .. }) {
+                    sessions.set_v1(Arc::clone(&engine), config.clone());
                 }
-                self.engine = engine;
+                (self.engine, self.pushed) = (engine, config);
                 None
             }
             Err(error) => Some(error),
         };
-        match waiting {
-            Waiting::Handshake => {
+        match whom {
+            Asked::Handshake => {
                 self.is_open = error.is_none();
                 answer::write_handshake(out, self.wire, error.as_deref());
             }
-            Waiting::Configure { wire, id } => {
+            Asked::Configure { wire, id } => {
                 let decision = match &error {
                     None => Decision::Allow,
                     Some(text) => Decision::Block { status: 500, text },
@@ -209,8 +228,7 @@ impl Link {
         // The proxy's own order. Whatever it offers, it can do JSON.
         let known = handshake.supported_encodings.iter().find(|name| matches!(&***name, "json" | "msgpack"));
         self.wire = if known.is_some_and(|name| name == "msgpack") { Wire::MessagePack } else { Wire::Json };
-        self.waiting = Some(Waiting::Handshake);
-        Ok(self.configure(handshake.config.map(|config| config.get()), sessions, out))
+        Ok(self.configure(Asked::Handshake, handshake.config.map(|config| config.get()), sessions, out))
     }
 
     fn handle_configure(
@@ -222,23 +240,32 @@ impl Link {
     ) -> Result<Handled, Fault> {
         if wire == Wire::MessagePack {
             let configure: msgpack::Configure = msgpack::parse(body)?;
-            self.waiting = Some(Waiting::Configure { wire, id: configure.correlation_id });
+            let whom = Asked::Configure { wire, id: configure.correlation_id };
             let config = configure.config.map(|config| config.to_string());
-            return Ok(self.configure(config.as_deref(), sessions, out));
+            return Ok(self.configure(whom, config.as_deref(), sessions, out));
         }
         let configure: Configure<'_> = event::parse(body)?;
-        self.waiting = Some(Waiting::Configure { wire, id: configure.correlation_id.into_owned() });
-        Ok(self.configure(configure.config.map(|config| config.get()), sessions, out))
+        let whom = Asked::Configure { wire, id: configure.correlation_id.into_owned() };
+        Ok(self.configure(whom, configure.config.map(|config| config.get()), sessions, out))
     }
 
-    fn configure(&mut self, config: Option<&str>, sessions: &mut Sessions, out: &mut Vec<u8>) -> Handled {
+    fn configure(
+        &mut self,
+        whom: Asked,
+        config: Option<&str>,
+        sessions: &mut Sessions,
+        out: &mut Vec<u8>,
+    ) -> Handled {
+        let config: Option<Arc<str>> =
+            config.filter(|config| !matches!(*config, "null" | "{}")).map(Arc::from);
+        self.waiting = Some(Waiting { whom, config: config.clone() });
         match config {
-            None | Some("null" | "{}") => {
+            None => {
                 let engine = Arc::clone(sessions.engine());
                 self.configured(Ok(engine), sessions, out);
                 Handled::Done
             }
-            Some(config) => Handled::Configure(config.to_owned()),
+            Some(config) => Handled::Configure(config),
         }
     }
 
@@ -251,6 +278,7 @@ impl Link {
     ) -> Result<Handled, Fault> {
         if !Arc::ptr_eq(&self.engine, sessions.engine_v1()) {
             self.engine = Arc::clone(sessions.engine_v1());
+            self.pushed = sessions.pushed_v1().cloned();
         }
         let (kind, payload) = match EnvelopeV1::parse(body)? {
             EnvelopeV1::Frame(event) => {

@@ -34,6 +34,7 @@ pub struct Sessions {
     options: SessionsOptions,
     /// Of connections of version 1, of which only the first is told a pushed configuration.
     engine_v1: Arc<Engine>,
+    pushed_v1: Option<Arc<str>>,
     stats: Stats,
     next_connection: u64,
     /// Bytes held of messages that are not complete.
@@ -100,6 +101,7 @@ impl Sessions {
             queue: VecDeque::new(),
             options,
             engine_v1,
+            pushed_v1: None,
             stats: Stats::default(),
             next_connection: 0,
             buffered_size: 0,
@@ -131,7 +133,26 @@ impl Sessions {
         &self.engine_v1
     }
 
-    pub(crate) fn set_engine_v1(&mut self, engine: Arc<Engine>) {
+    /// What a proxy has pushed over connections of version 1 (JSON).
+    pub fn pushed_v1(&self) -> Option<&Arc<str>> {
+        self.pushed_v1.as_ref()
+    }
+
+    pub(crate) fn set_v1(&mut self, engine: Arc<Engine>, pushed: Option<Arc<str>>) {
+        (self.engine_v1, self.pushed_v1) = (engine, pushed);
+    }
+
+    /// The file's policy is another one. Where a proxy has pushed its own, that stays until it is laid over this one:
+    /// [`Sessions::adopt_v1`], [`Link::adopt`](crate::Link::adopt).
+    pub fn adopt(&mut self, engine: Arc<Engine>) {
+        if self.pushed_v1.is_none() {
+            self.engine_v1 = Arc::clone(&engine);
+        }
+        self.options.engine = engine;
+    }
+
+    /// Connections of version 1 go by another policy.
+    pub fn adopt_v1(&mut self, engine: Arc<Engine>) {
         self.engine_v1 = engine;
     }
 

@@ -245,18 +245,18 @@ fn bind_admin(address: std::net::SocketAddr) -> Result<TcpListener, Box<dyn Erro
 /// Listeners first, then sockets, which records call after their policy.
 fn names(plan: &Plan) -> Names {
     let listeners = plan.settings.listeners.iter().map(|listener| listener.name.clone());
-    let served = plan.agents.iter().zip(&plan.engines).filter(|(agent, _)| agent.is_some());
+    let served = plan.policies.iter().zip(&plan.engines).filter(|(policy, _)| policy.transport.is_some());
     let sockets = served.map(|(_, engine)| engine.name().to_owned());
     Names::new(listeners.chain(sockets).collect(), plan.engines.iter().map(|engine| &**engine)).with_room()
 }
 
 fn options(
-    mut plan: Plan,
+    plan: Plan,
     names: &Arc<Names>,
     senders: Vec<Option<audit::Sender>>,
     cells: Vec<Arc<ShardCells>>,
 ) -> Options {
-    let agents = sockets::of(&mut plan, names);
+    let agents = sockets::of(&plan, names);
     let revision = plan.revision();
     let runtime = plan.settings.runtime;
     let shards = plan.cpus.into_iter().zip(senders).zip(cells);

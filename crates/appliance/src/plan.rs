@@ -1,30 +1,24 @@
 //! A configuration made ready to start: read, compiled, and placed on cores.
 
-use std::{
-    error::Error,
-    net::SocketAddr,
-    path::Path,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{error::Error, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
-use wsi_config::{
-    Configuration, Settings, Template, Warning,
-    policy::{Policy, Transport},
-};
+use wsi_config::{Configuration, Settings, Warning, policy::Policy};
 use wsi_dataplane::{Listener, Revision, Route, Server, Upstream};
 use wsi_inspect::Engine;
 
-use crate::{memory, reload::Lineage, tls};
+use crate::{
+    memory,
+    reload::{Latest, Lineage},
+    tls,
+};
 
 /// A configuration that was read and compiled: what is left is to start it.
 pub(crate) struct Plan {
     pub settings: Settings,
     pub engines: Vec<Arc<Engine>>,
     pub policies: Vec<Policy>,
+    /// By policy.
     pub lineages: Vec<Lineage>,
-    /// By policy: where proxies reach it, and what they may add to it.
-    pub agents: Vec<Option<Agent>>,
     pub warnings: Vec<Warning>,
     pub listeners: Vec<Listener>,
     pub upstreams: Vec<Upstream>,
@@ -34,16 +28,10 @@ pub(crate) struct Plan {
     pub memory_max: u64,
 }
 
-/// A policy that is served at a unix socket.
-pub(crate) struct Agent {
-    pub transport: Transport,
-    pub template: Template,
-}
-
 impl Plan {
     /// Nobody could reach it.
     pub fn serves_nothing(&self) -> bool {
-        self.settings.listeners.is_empty() && self.agents.iter().all(Option::is_none)
+        self.settings.listeners.is_empty() && self.policies.iter().all(|policy| policy.transport.is_none())
     }
 
     /// # Errors
@@ -57,12 +45,8 @@ impl Plan {
     pub fn of(configuration: Configuration) -> Result<Self, Box<dyn Error>> {
         let engines = compile(&configuration, &[])?;
         let Configuration { settings, ruleset, warnings, templates, .. } = configuration;
-        let transports = ruleset.policies.iter().map(|policy| policy.transport.clone());
-        let agents = transports
-            .zip(templates)
-            .map(|(transport, template)| Some(Agent { transport: transport?, template: template? }))
-            .collect();
-        let lineages = engines.iter().map(|engine| Arc::new(Mutex::new(Arc::clone(engine)))).collect();
+        let lineages =
+            engines.iter().zip(templates).map(|(engine, template)| Latest::of(engine, template)).collect();
         let entrances = settings.listeners.iter().zip(ruleset.routes);
         let listeners =
             entrances.map(|(each, routes)| listener(each, each.bind, routes)).collect::<Result<_, _>>()?;
@@ -74,7 +58,6 @@ impl Plan {
             engines,
             policies: ruleset.policies,
             lineages,
-            agents,
             warnings,
             listeners,
             upstreams,
@@ -100,14 +83,12 @@ impl Plan {
 /// The first rule that can't be compiled.
 pub(crate) fn compile(
     configuration: &Configuration,
-    known: &[Lineage],
+    known: &[&Arc<Engine>],
 ) -> Result<Vec<Arc<Engine>>, Box<dyn Error>> {
-    let latest = known.iter().map(|each| Arc::clone(&each.lock().unwrap_or_else(PoisonError::into_inner)));
-    let latest: Vec<_> = latest.collect();
-    let mut free = latest.len()..;
+    let mut free = known.len()..;
     let mut engines = Vec::new();
     for policy in &configuration.ruleset.policies {
-        let compiled = match latest.iter().find(|engine| engine.name() == policy.name) {
+        let compiled = match known.iter().find(|engine| engine.name() == policy.name) {
             Some(earlier) => Engine::compile_over(policy, earlier),
             None => Engine::compile(policy, free.next().unwrap_or(usize::MAX)),
         };

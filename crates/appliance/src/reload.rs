@@ -5,11 +5,11 @@ use std::{
     error::Error,
     fmt,
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use wsi_config::{
-    Configuration, Settings,
+    Configuration, Settings, Template,
     policy::{Mode, Policy, PolicyId, Transport, UpstreamId},
 };
 use wsi_dataplane::{Reloader, Revision, Route, Upstream};
@@ -18,9 +18,28 @@ use wsi_telemetry::{Names, Reloads};
 
 use crate::plan::{self, Plan};
 
-/// The latest engine of a policy, whoever compiled it: what is compiled next is compiled over it, so that the numbers of its rules
-/// only grow, and records and counters of earlier configurations stay right.
-pub(crate) type Lineage = Arc<Mutex<Arc<Engine>>>;
+/// The latest of a policy. It is locked as long as something is compiled over it.
+pub(crate) type Lineage = Arc<Mutex<Latest>>;
+
+pub(crate) struct Latest {
+    /// Whoever compiled it: what is compiled next is compiled over it, so that the numbers of its rules only grow, and records
+    /// and counters of earlier configurations stay right.
+    pub engine: Arc<Engine>,
+    /// What proxies lay theirs over.
+    pub template: Option<Template>,
+    /// It was switched, until the next reload.
+    pub mode: Option<Mode>,
+}
+
+impl Latest {
+    pub fn of(engine: &Arc<Engine>, template: Option<Template>) -> Lineage {
+        Arc::new(Mutex::new(Self { engine: Arc::clone(engine), template, mode: None }))
+    }
+}
+
+pub(crate) fn latest(lineage: &Lineage) -> MutexGuard<'_, Latest> {
+    lineage.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Reads the configuration again when it is asked to.
 pub(crate) struct Reload {
@@ -94,9 +113,11 @@ impl Reload {
         let policy = Policy { mode, ..policy.ok_or_else(|| format!("no policy is called {name}"))?.clone() };
         let place = self.revision.engines.iter().position(|engine| engine.name() == name);
         let lineage = place.and_then(|place| self.lineages.get(place)).ok_or("it has no engine")?;
-        let latest = Arc::clone(&lineage.lock().unwrap_or_else(PoisonError::into_inner));
-        let engine = Arc::new(Engine::compile_over(&policy, &latest)?);
+        let mut latest = latest(lineage);
+        let engine = Arc::new(Engine::compile_over(&policy, &latest.engine)?);
         self.names.learn(&engine)?;
+        (latest.engine, latest.mode) = (Arc::clone(&engine), Some(mode));
+        drop(latest);
         let replaced = |each: &Arc<Engine>| {
             if each.index() == engine.index() { Arc::clone(&engine) } else { Arc::clone(each) }
         };
@@ -105,7 +126,7 @@ impl Reload {
             engines: self.revision.engines.iter().map(replaced).collect(),
             ..self.revision.clone()
         };
-        self.install(revision, &[engine], reloader)
+        self.install(revision, reloader)
     }
 
     /// Reads, compiles and installs. Connections go on: their next message is judged by the new configuration.
@@ -124,11 +145,14 @@ impl Reload {
         let path = self.path.as_ref().ok_or("there is no file to read again")?;
         let configuration = wsi_config::load(path)?;
         let waits = self.waits(&configuration);
-        let engines = plan::compile(&configuration, &self.lineages)?;
+        // Nothing that proxies push is compiled in between, over what is not the latest any more.
+        let mut lineages: Vec<_> = self.lineages.iter().map(latest).collect();
+        let known: Vec<_> = lineages.iter().map(|latest| &latest.engine).collect();
+        let engines = plan::compile(&configuration, &known)?;
         for engine in &engines {
             self.names.learn(engine)?;
         }
-        let Configuration { settings, ruleset, warnings, .. } = configuration;
+        let Configuration { settings, ruleset, warnings, templates, .. } = configuration;
         let (upstreams, upstream_ids) = self.place_upstreams(&settings)?;
         let mut by_index: Vec<_> = self.revision.engines.to_vec();
         for engine in &engines {
@@ -158,34 +182,29 @@ impl Reload {
             upstreams: upstreams.iter().map(|(_, upstream)| upstream.clone()).collect(),
             engines: by_index.into(),
         };
-        self.install(revision, &engines, reloader)?;
+        let mut new = Vec::new();
+        for (engine, template) in engines.iter().zip(templates) {
+            match lineages.get_mut(engine.index()) {
+                Some(latest) => {
+                    let template = template.or_else(|| latest.template.take());
+                    **latest = Latest { engine: Arc::clone(engine), template, mode: None };
+                }
+                None => new.push(Latest::of(engine, template)),
+            }
+        }
+        drop(lineages);
+        self.lineages.extend(new);
+        self.install(revision, reloader)?;
         self.upstreams = upstreams;
         self.policies = ruleset.policies;
         Ok(Reloaded { revision: self.revision.number, warnings, waits })
     }
 
-    fn install(
-        &mut self,
-        revision: Revision,
-        engines: &[Arc<Engine>],
-        reloader: &Reloader,
-    ) -> Result<(), Box<dyn Error>> {
+    fn install(&mut self, revision: Revision, reloader: &Reloader) -> Result<(), Box<dyn Error>> {
         reloader.install(&revision)?;
         self.revision = revision;
         self.reloads.revision.set(self.revision.number.into());
-        self.keep(engines);
         Ok(())
-    }
-
-    fn keep(&mut self, engines: &[Arc<Engine>]) {
-        for engine in engines {
-            match self.lineages.get(engine.index()) {
-                Some(lineage) => {
-                    *lineage.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(engine);
-                }
-                None => self.lineages.push(Arc::new(Mutex::new(Arc::clone(engine)))),
-            }
-        }
     }
 
     /// Upstreams that are known keep their places. All, by place, and the place of each configured one.

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use wsi_config::policy::Transport;
 use wsi_dataplane::MemoryBound;
 
 use crate::plan::Plan;
@@ -29,11 +30,9 @@ pub(crate) fn startup(plan: &Plan) -> String {
             .collect();
         line(&mut out, "listener", &format!("{} at {}: {}", listener.name, listener.bind, routes.join(", ")));
     }
-    for (agent, engine) in plan.agents.iter().zip(&plan.engines) {
-        if let Some(agent) = agent {
-            let sessions = agent.transport.sessions_max;
-            let text =
-                format!("{}: {}, {sessions} sessions at most", engine.name(), agent.transport.path.display());
+    for (policy, engine) in plan.policies.iter().zip(&plan.engines) {
+        if let Some(Transport { path, sessions_max, .. }) = &policy.transport {
+            let text = format!("{}: {}, {sessions_max} sessions at most", engine.name(), path.display());
             line(&mut out, "agent", &text);
         }
     }

@@ -364,6 +364,7 @@ impl Shard {
                 return Err(error.to_string());
             }
         }
+        self.agents.adopt(&revision.engines, &mut self.core);
         self.core.balancer.adopt(&revision.upstreams);
         self.core.revision = revision.number;
         self.core.listeners = revision.listeners;

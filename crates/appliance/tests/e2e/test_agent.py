@@ -14,6 +14,7 @@ from support.agent_client import (
     wait_for_socket,
 )
 from support.inspector import agent_block
+from test_reload import reload
 
 BOTH = [pytest.param(True, id="to_server"), pytest.param(False, id="to_client")]
 SIGNATURE = b"<script>alert(1)</script>"
@@ -566,3 +567,70 @@ def test_a_configuration_that_takes_long_stalls_nobody(served, proxy):
     assert slow.answer("c-1")["decision"] == "allow"
     assert asked > 1
     slow.close()
+
+
+# The file's policy is read again.
+
+CHERRY = 'content-filter { block-patterns "cherry" }'
+
+
+def eventually_stops(proxy: Proxy, text: bytes) -> None:
+    """What was pushed is compiled again on a thread of its own."""
+    deadline = time.monotonic() + 10
+    while (verdict := proxy.open().text(False, text)) == "allow" and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert verdict == 1008
+
+
+def test_a_reload_holds_for_open_connections_and_lies_under_what_is_pushed(start, backend, tmp_path):
+    path = tmp_path / "a.sock"
+    inspector = start(backend.port, agent_block(agent_policy(path, 'content-filter { block-patterns "apple" }')))
+    plain, pushing = Proxy(path), Proxy(path, config=PUSHED)
+    open_plain, open_pushing = plain.open(), pushing.open()
+    assert [ws.text(False, b"a cherry") for ws in (open_plain, open_pushing)] == ["allow"] * 2
+    reload(inspector, 'content-filter { block-patterns "apple" }', CHERRY)
+    assert open_plain.text(False, b"a cherry") == 1008
+    assert plain.open().text(False, b"an apple") == "allow"
+    eventually_stops(pushing, b"a cherry")
+    assert open_pushing.text(False, b"an apple") == "allow", "the file no longer says so"
+    assert open_pushing.text(False, b"a cherry") == 1008
+    assert pushing.open().text(False, b"a lemon") == 1008, "what was pushed goes on"
+    # A connection that comes later and pushes the same is under the same file.
+    assert Proxy(path, config=PUSHED).open().text(False, b"a cherry") == 1008
+    plain.close()
+    pushing.close()
+
+
+def test_a_reload_that_does_not_suit_what_is_pushed_leaves_that_proxy_as_it_was(start, backend, tmp_path):
+    path = tmp_path / "a.sock"
+    own = 'rate-limit { messages-per-second 1000; per "message-type" }; discriminator "/type"'
+    inspector = start(backend.port, agent_block(agent_policy(path, own)))
+    pushed = PUSHED | {"rate-limit-types": {"messages-per-second": 100, "per": "message-type"}}
+    proxy = Proxy(path, config=pushed)
+    assert proxy.open().text(False, b"a lemon") == 1008
+    # What is pushed needs the discriminator that stood here.
+    reload(inspector, own, CHERRY)
+    deadline = time.monotonic() + 10
+    while "laid over the new policy" not in inspector.log:
+        assert time.monotonic() < deadline, inspector.log
+        time.sleep(0.02)
+    assert proxy.open().text(False, b"a lemon") == 1008
+    assert proxy.open().text(False, b"a cherry") == "allow"
+    assert Proxy(path).open().text(False, b"a cherry") == 1008
+    # It is told when it comes again.
+    assert "discriminator" in LinkV2(path, shake_hands=False).shake_hands(config=pushed)["error"]
+    proxy.close()
+
+
+def test_a_reload_reaches_version_1(start, backend, tmp_path):
+    path = tmp_path / "a.sock"
+    inspector = start(backend.port, agent_block(agent_policy(path, 'content-filter { block-patterns "apple" }')))
+    link = LinkV1(path)
+
+    def say(index: int, payload: bytes):
+        return link.ask("web_socket_frame", frame_event("v1-0123456", False, index, "text", payload, True))["websocket_decision"]
+
+    assert say(0, b"a cherry") == "allow"
+    reload(inspector, 'content-filter { block-patterns "apple" }', CHERRY)
+    assert say(1, b"an apple") == "allow"
+    assert say(2, b"a cherry")["close"]["code"] == 1008

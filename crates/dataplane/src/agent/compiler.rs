@@ -27,7 +27,9 @@ pub(crate) struct Job {
     pub configurator: Configurator,
     /// On its shard.
     pub socket: usize,
-    pub config: String,
+    pub config: Arc<str>,
+    /// Of the file's policy that it is laid over.
+    pub revision: u32,
     pub done: mpsc::Sender<Done>,
     pub wake: Wake,
 }
@@ -35,7 +37,8 @@ pub(crate) struct Job {
 /// What has become of a job.
 pub(crate) struct Done {
     pub socket: usize,
-    pub config: String,
+    pub config: Arc<str>,
+    pub revision: u32,
     pub result: Result<Arc<Engine>, String>,
 }
 
@@ -58,7 +61,7 @@ impl Compiler {
 }
 
 fn run(job: Job) {
-    let Job { configurator, socket, config, done, wake } = job;
+    let Job { configurator, socket, config, revision, done, wake } = job;
     let compile = std::panic::AssertUnwindSafe(|| configurator.compile(&config));
     let result = std::panic::catch_unwind(compile).unwrap_or_else(|_| {
         Err("this configuration can't be compiled because of a bug; please report it".into())
@@ -67,6 +70,6 @@ fn run(job: Job) {
         eprintln!("agent: a proxy's configuration is refused: {error}");
     }
     // A shard that has ended needs it no more.
-    let _ = done.send(Done { socket, config, result });
+    let _ = done.send(Done { socket, config, revision, result });
     wake.rouse();
 }

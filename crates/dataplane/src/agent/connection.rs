@@ -3,9 +3,11 @@
 use std::{
     io::{ErrorKind, Read, Write},
     os::unix::net::UnixStream,
+    sync::Arc,
 };
 
 use wsi_agent::{Context, Fault, Framing, Handled, Link, Next, Sessions};
+use wsi_inspect::Engine;
 
 use super::records::SocketRecords;
 use crate::{
@@ -60,7 +62,7 @@ pub(crate) enum Step {
     /// It has more to read than one turn allows.
     Again,
     /// It waits for this configuration.
-    Configure(String),
+    Configure(Arc<str>),
     Fault(Fault),
     /// The message that has begun can't be held.
     NoMemory,
@@ -278,11 +280,7 @@ impl Connection {
     }
 
     /// A configuration that was waited for has come.
-    pub fn configured(
-        &mut self,
-        result: Result<std::sync::Arc<wsi_inspect::Engine>, String>,
-        sessions: &mut Sessions,
-    ) {
+    pub fn configured(&mut self, result: Result<Arc<Engine>, String>, sessions: &mut Sessions) {
         self.link.configured(result, sessions, &mut self.output);
     }
 

@@ -59,10 +59,12 @@ struct Server {
     accounted_size: u64,
     /// Accepting has ended and is to be asked for again.
     is_idle: bool,
+    /// How often `engine` was another one.
+    revision: u32,
     /// By the text of the configuration, the latest last.
-    compiled: VecDeque<(String, Arc<Engine>)>,
-    /// Who waits for what is being compiled.
-    waiting: Vec<(String, Vec<Key>)>,
+    compiled: VecDeque<(Arc<str>, Arc<Engine>)>,
+    /// Who waits for what is being compiled. Nobody: connections that go by it already, laid over an earlier file.
+    waiting: Vec<(Arc<str>, Vec<Key>)>,
 }
 
 impl Agents {
@@ -82,6 +84,7 @@ impl Agents {
                 links: 0,
                 accounted_size: 0,
                 is_idle: false,
+                revision: 0,
                 compiled: VecDeque::new(),
                 waiting: Vec::new(),
             })
@@ -173,6 +176,33 @@ impl Agents {
     pub fn on_wake(&mut self, core: &mut Core) {
         while let Ok(done) = self.done.try_recv() {
             self.settle(done, core);
+        }
+    }
+
+    /// Policies of files have changed. What proxies have pushed is laid over them anew; until it is compiled, the earlier holds.
+    pub fn adopt(&mut self, engines: &[Arc<Engine>], core: &mut Core) {
+        for number in 0..self.servers.len() {
+            let Some(server) = self.servers.get_mut(number) else { return };
+            let Some(engine) = engines.get(server.bound.options.engine) else { continue };
+            if Arc::ptr_eq(engine, &server.engine) {
+                continue;
+            }
+            server.adopt(engine);
+            let mut pushed: Vec<_> = server.sessions.pushed_v1().cloned().into_iter().collect();
+            for key in self.connections.keys() {
+                let Some(connection) = self.connections.find(key) else { continue };
+                if connection.socket != number {
+                    continue;
+                }
+                match connection.link.pushed() {
+                    None => connection.link.adopt(Arc::clone(engine)),
+                    Some(config) if pushed.contains(config) => {}
+                    Some(config) => pushed.push(Arc::clone(config)),
+                }
+            }
+            for config in pushed {
+                self.compile(number, config, None, core);
+            }
         }
     }
 
@@ -274,31 +304,43 @@ impl Agents {
     }
 
     /// The same configuration comes over every connection, and again with each new one: it is compiled once.
-    fn configure(&mut self, key: Key, number: usize, config: String, core: &mut Core) {
+    fn configure(&mut self, key: Key, number: usize, config: Arc<str>, core: &mut Core) {
         let Some(server) = self.servers.get_mut(number) else { return };
         if let Some((_, engine)) = server.compiled.iter().find(|(text, _)| *text == config) {
             let engine = Arc::clone(engine);
             return self.answer(key, Ok(engine), core);
         }
+        self.compile(number, config, Some(key), core);
+    }
+
+    /// Has `config` compiled for `key`, or for connections that go by an earlier form of it.
+    fn compile(&mut self, number: usize, config: Arc<str>, key: Option<Key>, core: &mut Core) {
+        let Some(server) = self.servers.get_mut(number) else { return };
         if let Some((_, keys)) = server.waiting.iter_mut().find(|(text, _)| *text == config) {
-            return keys.push(key);
+            return keys.extend(key);
         }
         let job = Job {
             configurator: server.bound.options.configurator.clone(),
             socket: number,
-            config: config.clone(),
+            config: Arc::clone(&config),
+            revision: server.revision,
             done: self.tell_done.clone(),
             wake: self.wake.clone(),
         };
         if self.compiler.take(job) {
-            server.waiting.push((config, vec![key]));
-        } else {
-            self.answer(key, Err("too many configurations wait to be compiled; try again".into()), core);
+            server.waiting.push((config, Vec::from_iter(key)));
+            return;
+        }
+        match key {
+            Some(key) => {
+                self.answer(key, Err("too many configurations wait to be compiled; try again".into()), core);
+            }
+            None => self.print_kept(core.now_ns, "too many wait to be compiled"),
         }
     }
 
     fn settle(&mut self, done: Done, core: &mut Core) {
-        let Done { socket, config, result } = done;
+        let Done { socket, config, revision, result } = done;
         let result = result.and_then(|engine| match core.worker.adopt(&engine) {
             Ok(()) => Ok(engine),
             Err(error) => Err(error.to_string()),
@@ -306,14 +348,40 @@ impl Agents {
         let Some(server) = self.servers.get_mut(socket) else { return };
         let Some(place) = server.waiting.iter().position(|(text, _)| *text == config) else { return };
         let (_, keys) = server.waiting.swap_remove(place);
-        if let Ok(engine) = &result {
-            if server.compiled.len() == COMPILED_MAX {
-                server.compiled.pop_front();
+        if revision != server.revision {
+            // It was laid over what the file said before.
+            let mut keys = keys.into_iter();
+            self.compile(socket, Arc::clone(&config), keys.next(), core);
+            return keys.for_each(|key| self.compile(socket, Arc::clone(&config), Some(key), core));
+        }
+        match &result {
+            Ok(engine) => {
+                if server.compiled.len() == COMPILED_MAX {
+                    server.compiled.pop_front();
+                }
+                server.compiled.push_back((Arc::clone(&config), Arc::clone(engine)));
+                self.renew(socket, &config, engine);
             }
-            server.compiled.push_back((config, Arc::clone(engine)));
+            Err(error) if keys.is_empty() => self.print_kept(core.now_ns, error),
+            Err(_) => {}
         }
         for key in keys {
             self.answer(key, result.clone(), core);
+        }
+    }
+
+    /// Connections whose proxies have pushed `config` go by `engine`, which it was compiled to.
+    fn renew(&mut self, socket: usize, config: &Arc<str>, engine: &Arc<Engine>) {
+        if let Some(server) = self.servers.get_mut(socket)
+            && server.sessions.pushed_v1() == Some(config)
+        {
+            server.sessions.adopt_v1(Arc::clone(engine));
+        }
+        for key in self.connections.keys() {
+            let Some(connection) = self.connections.find(key) else { continue };
+            if connection.socket == socket && connection.link.pushed() == Some(config) {
+                connection.link.adopt(Arc::clone(engine));
+            }
         }
     }
 
@@ -335,6 +403,15 @@ impl Agents {
         }
     }
 
+    fn print_kept(&mut self, now_ns: u64, reason: &str) {
+        self.print(
+            now_ns,
+            &format!(
+                "what a proxy has pushed can't be laid over the new policy, and is judged by as before, until it connects again: {reason}"
+            ),
+        );
+    }
+
     fn print(&mut self, now_ns: u64, text: &str) {
         if now_ns >= self.printed_ns.saturating_add(SECOND_NS) {
             (self.printed, self.printed_ns) = (0, now_ns);
@@ -347,6 +424,14 @@ impl Agents {
 }
 
 impl Server {
+    /// Another policy of the file's, for what comes from now on and where nothing else was pushed.
+    fn adopt(&mut self, engine: &Arc<Engine>) {
+        self.engine = Arc::clone(engine);
+        self.revision = self.revision.wrapping_add(1);
+        self.compiled.clear();
+        self.sessions.adopt(Arc::clone(engine));
+    }
+
     fn records<'a>(
         &self,
         socket: u64,
