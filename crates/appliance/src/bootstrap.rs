@@ -18,7 +18,7 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use wsi_config::Payload;
 use wsi_dataplane::{Dataplane, Drainer, Options, ShardOptions};
 use wsi_telemetry::{
-    Exposition, Names, Reloads, ShardCells,
+    Exposition, Names, Reloads, ShardCells, Timings,
     audit::{self, RotatingFile, Rotation},
 };
 
@@ -105,10 +105,20 @@ impl Running {
             _ => writer,
         };
         let counts = writer.as_ref().map(audit::Writer::counts).unwrap_or_default();
-        let exposition =
+        let mut exposition =
             Exposition::new(Arc::clone(&names), cells.clone(), counts, reloads, env!("CARGO_PKG_VERSION"));
+        // Where nobody could look at them nothing is timed.
+        let timings = admin.as_ref().map(|_| Timings::start(plan.cpus.len())).transpose()?;
+        let (timings, timing_senders) = timings.unzip();
+        if let Some(timings) = &timings {
+            exposition = exposition.with_timings(Arc::clone(timings));
+        }
 
-        let dataplane = Dataplane::start(options(plan, &names, senders, cells))?;
+        let mut options = options(plan, &names, senders, cells);
+        for (shard, timings) in options.shards.iter_mut().zip(timing_senders.into_iter().flatten()) {
+            shard.timings = Some(timings);
+        }
+        let dataplane = Dataplane::start(options)?;
         let readiness = Arc::new(ReadinessCell::default());
         let metrics = Arc::new(move || exposition.render());
         let api = recent.map(|recent| {
@@ -120,6 +130,7 @@ impl Running {
                 readiness: Arc::clone(&readiness),
                 names,
                 recent,
+                timings,
                 token,
             })
         });
@@ -261,7 +272,9 @@ fn options(
     let runtime = plan.settings.runtime;
     let shards = plan.cpus.into_iter().zip(senders).zip(cells);
     Options {
-        shards: shards.map(|((cpu, audit), cells)| ShardOptions { cpu, audit, cells }).collect(),
+        shards: shards
+            .map(|((cpu, audit), cells)| ShardOptions { cpu, audit, cells, timings: None })
+            .collect(),
         revision,
         agents,
         connections_max: runtime.connections_max,

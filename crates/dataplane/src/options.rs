@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use rustls::{ClientConfig, ServerConfig, pki_types::ServerName};
 use wsi_inspect::Engine;
 use wsi_policy::Route;
-use wsi_telemetry::{ShardCells, audit};
+use wsi_telemetry::{ShardCells, TimingSender, audit};
 
 use crate::revision::Revision;
 
@@ -35,6 +35,8 @@ pub struct ShardOptions {
     /// `None`: nothing is audited.
     pub audit: Option<audit::Sender>,
     pub cells: Arc<ShardCells>,
+    /// `None`: nothing is timed.
+    pub timings: Option<TimingSender>,
 }
 
 /// An address that clients connect to.

@@ -10,7 +10,7 @@ use std::{
 
 use socket2::Socket;
 use wsi_inspect::{Role, Worker};
-use wsi_telemetry::{ShardCells, audit::Origin};
+use wsi_telemetry::{ShardCells, TIMED_EVERY, audit::Origin};
 
 use crate::{
     agent::Agents,
@@ -93,8 +93,11 @@ impl Shard {
         let clock = Box::new(move || elapsed_ns(started));
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(io::Error::other)?;
-        let worker =
+        let mut worker =
             Worker::new(engines.iter().map(|engine| &**engine), seed, clock).map_err(io::Error::other)?;
+        if let Some(mut timings) = options.timings {
+            worker.time(TIMED_EVERY, move |timing| timings.send(timing));
+        }
         let mut ring = Ring::new()?;
         for (listener, socket) in (0..).zip(&sockets) {
             ring.accept(socket, Token::Accept(listener))?;

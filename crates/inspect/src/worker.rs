@@ -6,18 +6,28 @@ use rand_chacha::{
 };
 use wsi_scan::{Scratch, normalize::Buffers};
 
-use crate::{Engine, engine::Plan, rules::RuleTable, stats::Stats};
+use crate::{
+    Engine,
+    engine::Plan,
+    rules::RuleTable,
+    stats::Stats,
+    timing::{Stage, Timing, Watch},
+};
 
 /// The largest buffer that is kept for the next message, and how many of them: 4 MiB a core at most.
 const SPARE_SIZE_MAX: usize = 64 << 10;
 const SPARES_MAX: usize = 64;
+
+/// Tells nanoseconds.
+pub(crate) type Clock = Box<dyn Fn() -> u64>;
 
 /// One core's scratch, buffers, mask keys and counters. Every session of the core borrows it for a moment.
 pub struct Worker {
     pub(crate) scratch: Scratch,
     /// Where escapes are undone.
     pub(crate) views: Buffers,
-    pub(crate) clock: Box<dyn Fn() -> u64>,
+    pub(crate) clock: Clock,
+    watch: Option<Watch>,
     masks: ChaCha8Rng,
     spares: Vec<Vec<u8>>,
     stats: Vec<Stats>,
@@ -38,7 +48,7 @@ impl Worker {
     pub fn new<'a>(
         engines: impl IntoIterator<Item = &'a Engine>,
         seed: [u8; 32],
-        clock: Box<dyn Fn() -> u64>,
+        clock: Clock,
     ) -> Result<Self, wsi_scan::ScanError> {
         let mut scratch = Scratch::default();
         let mut stats = Vec::new();
@@ -52,11 +62,38 @@ impl Worker {
             scratch,
             views: Buffers::default(),
             clock,
+            watch: None,
             masks: ChaCha8Rng::from_seed(seed),
             spares: Vec::new(),
             stats,
             unrouted: Stats::new(RuleTable::default().names().len()),
         })
+    }
+
+    /// Times one message in `every`; `receive` is given what each took.
+    pub fn time(&mut self, every: u32, receive: impl FnMut(Timing) + Send + 'static) {
+        self.watch = Some(Watch::new(every, Box::new(receive)));
+    }
+
+    #[inline]
+    pub(crate) fn begin_timing(&mut self) {
+        if let Some(watch) = &mut self.watch {
+            watch.begin(&self.clock);
+        }
+    }
+
+    #[inline]
+    pub(crate) fn lap(&mut self, stage: Stage) {
+        if let Some(watch) = &mut self.watch {
+            watch.lap(stage, &self.clock);
+        }
+    }
+
+    #[inline]
+    pub(crate) fn end_timing(&mut self) {
+        if let Some(watch) = &mut self.watch {
+            watch.end(&self.clock);
+        }
     }
 
     /// Makes ready for an engine that takes the place of an earlier one of the same index, or is the next one.

@@ -6,7 +6,7 @@ use wsi_inspect::Stats;
 use wsi_policy::Direction;
 
 use crate::{
-    AgentStats, Counter, DataplaneStats, Names, ShardCells,
+    AgentStats, Counter, DataplaneStats, Names, ShardCells, Timings,
     audit::Counts,
     text::{Family, Kind},
 };
@@ -29,6 +29,7 @@ pub struct Exposition {
     shards: Vec<Arc<ShardCells>>,
     audit: Arc<Counts>,
     reloads: Arc<Reloads>,
+    timings: Option<Arc<Timings>>,
     version: &'static str,
 }
 
@@ -41,7 +42,13 @@ impl Exposition {
         reloads: Arc<Reloads>,
         version: &'static str,
     ) -> Self {
-        Self { names, shards, audit, reloads, version }
+        Self { names, shards, audit, reloads, timings: None, version }
+    }
+
+    /// How long inspection took is shown too.
+    #[must_use]
+    pub fn with_timings(self, timings: Arc<Timings>) -> Self {
+        Self { timings: Some(timings), ..self }
     }
 
     /// Text of the format 0.0.4 (`text/plain; version=0.0.4`). Every label comes from the configuration or from a closed
@@ -62,6 +69,9 @@ impl Exposition {
         write_upgrades(&mut out, &policies);
         self.write_verdicts(&mut out, &policies);
         self.write_audit(&mut out, &dataplane);
+        if let Some(timings) = &self.timings {
+            timings.write(&mut out);
+        }
         out
     }
 

@@ -1,7 +1,7 @@
 //! The Prometheus text format, version 0.0.4
 //! (<https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format>).
 
-use std::fmt::Write;
+use std::fmt::{Display, Write};
 
 use wsi_policy::Direction;
 
@@ -10,6 +10,7 @@ use wsi_policy::Direction;
 pub(crate) enum Kind {
     Counter,
     Gauge,
+    Histogram,
 }
 
 /// One metric: its head, and a line for each set of labels.
@@ -25,6 +26,7 @@ impl<'a> Family<'a> {
         let kind = match kind {
             Kind::Counter => "counter",
             Kind::Gauge => "gauge",
+            Kind::Histogram => "histogram",
         };
         // Writing to a String can't fail.
         let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
@@ -40,7 +42,13 @@ impl<'a> Family<'a> {
     }
 
     pub fn sample(&mut self, labels: &[(&'static str, &str)], value: u64) {
+        self.sample_of("", labels, value);
+    }
+
+    /// One line of what a histogram consists of, by how its name ends.
+    pub fn sample_of(&mut self, ending: &str, labels: &[(&'static str, &str)], value: impl Display) {
         self.out.push_str(self.name);
+        self.out.push_str(ending);
         for (i, (label, text)) in labels.iter().enumerate() {
             self.out.push(if i == 0 { '{' } else { ',' });
             self.out.push_str(label);

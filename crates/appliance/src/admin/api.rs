@@ -11,7 +11,7 @@ use ipnet::IpNet;
 use serde_json::{Value, json};
 use wsi_config::policy::Mode;
 use wsi_dataplane::{ConnectionInfo, Control, Drainer, Filter, Reloader};
-use wsi_telemetry::Names;
+use wsi_telemetry::{Names, Percentiles, Timings};
 
 use super::{Readiness, ReadinessCell, recent::Recent};
 use crate::reload::Reload;
@@ -29,6 +29,7 @@ pub(crate) struct Api {
     pub readiness: Arc<ReadinessCell>,
     pub names: Arc<Names>,
     pub recent: Recent,
+    pub timings: Option<Arc<Timings>>,
     /// Whoever knows it may change things; `None`: nobody.
     pub token: Option<String>,
 }
@@ -116,7 +117,24 @@ impl Api {
             "authorized": self.authorize(authorization).is_ok(),
             "policies": policies,
             "listeners": self.names.listeners,
+            "inspection": self.inspection(),
         })
+    }
+
+    /// What inspecting a message took since the start, the whole first.
+    fn inspection(&self) -> Vec<Value> {
+        let percentiles = self.timings.iter().flat_map(|timings| timings.percentiles());
+        let show = |each: Percentiles| {
+            json!({
+                "stage": each.name,
+                "timed": each.count,
+                "p50_ns": each.p50_ns,
+                "p99_ns": each.p99_ns,
+                "p999_ns": each.p999_ns,
+                "max_ns": each.max_ns,
+            })
+        };
+        percentiles.map(show).collect()
     }
 
     fn connections(&self, query: &Query) -> Result<Value, Fault> {

@@ -42,6 +42,26 @@ def test_status_tells_what_holds(inspector):
     assert inspector.api("status", token=TOKEN[:-1])[1]["authorized"] is False
 
 
+def test_what_inspection_took_is_told_by_stage(inspector, backend):
+    pair = open_pair(inspector, backend)
+    for _ in range(200):
+        says(pair, "hello" * 100)
+    deadline = time.monotonic() + 5
+    while not (shown := inspector.api("status")[1]["inspection"]) or shown[0]["timed"] < 3:
+        assert time.monotonic() < deadline, shown
+        time.sleep(0.05)
+    by_stage = {each["stage"]: each for each in shown}
+    assert list(by_stage)[0] == "all" and set(by_stage) == {"all", "decode", "rate", "scan"}, "there is no schema"
+    whole = by_stage["all"]
+    assert 0 < by_stage["scan"]["p50_ns"] <= whole["p50_ns"] <= whole["p99_ns"] <= whole["max_ns"]
+    # 200 messages of one shard, the first and then one in 64.
+    assert whole["timed"] == 4
+    metrics = inspector.metrics()
+    assert metrics['wsi_inspection_seconds_count{stage="all"}'] == 4
+    assert metrics['wsi_inspection_seconds_bucket{stage="all",le="1"}'] == 4
+    assert metrics['wsi_inspection_seconds_sum{stage="all"}'] > 0
+
+
 def test_connections_are_listed_with_what_they_carried(inspector, backend):
     pairs = [open_pair(inspector, backend) for _ in range(3)]
     says(pairs[1], "hello")

@@ -24,6 +24,7 @@ use crate::{
         schema::Decoded,
         state::Judged,
     },
+    timing::Stage,
     worker::Worker,
 };
 
@@ -62,9 +63,12 @@ pub(crate) fn inspect_message(
     worker: &mut Worker,
     sink: &mut dyn EventSink,
 ) -> Verdict {
-    watched(engine, subject, rated, worker, sink, |rated, worker, sink| {
+    worker.begin_timing();
+    let verdict = watched(engine, subject, rated, worker, sink, |rated, worker, sink| {
         inspect_stages(engine, subject, rated, worker, sink)
-    })
+    });
+    worker.end_timing();
+    verdict
 }
 
 fn inspect_stages(
@@ -92,7 +96,9 @@ fn inspect_stages(
     let rewrites = &engine.plan(subject.direction).rewrites;
     let verdict = match verdict {
         Verdict::Allow(permit) if passed.redaction.is_some() || !rewrites.is_empty() => {
-            modify::modify(engine, subject, passed.redaction, permit, &budget, worker, sink)
+            let verdict = modify::modify(engine, subject, passed.redaction, permit, &budget, worker, sink);
+            worker.lap(Stage::Modify);
+            verdict
         }
         verdict => verdict,
     };
@@ -209,21 +215,27 @@ fn run_stages(
     let text = check_utf8(opcode, payload)?;
     let mut decoded = stage::schema::decode(engine, plan, opcode, payload, text, worker);
     let cost = Cost::new(1, payload.len(), subject.was_compressed);
+    worker.lap(Stage::Decode);
     let rating = Rating { engine, direction, cost, decoded: decoded.as_ref() };
-    go_on(stage::rate::take(plan, rated, rating), worker)?;
+    let rated_so = stage::rate::take(plan, rated, rating);
+    worker.lap(Stage::Rate);
+    go_on(rated_so, worker)?;
     if let Some(scan) = &plan.scan {
         let texts = decoded.as_ref().map_or(&[][..], Decoded::texts);
         let found = stage::scan::scan(scan, payload, texts, worker);
         if let Some(decoded) = &mut decoded {
             decoded.drop_texts(worker);
         }
+        worker.lap(Stage::Scan);
         go_on(found, worker)?;
     }
     // Not before the scan: its time is bounded by the size, and a document that takes long to decode must not get
     // around the patterns where the policy fails open.
     budget.check(worker)?;
     if let Some(decoded) = &decoded {
-        go_on(stage::schema::check(plan, opcode, decoded), worker)?;
+        let found = stage::schema::check(plan, opcode, decoded);
+        worker.lap(Stage::Schema);
+        go_on(found, worker)?;
         // Its texts were not matched each apart: what stands before one may have hidden it.
         if plan.scan.is_some() && decoded.is_incomplete(plan, opcode) {
             return Err(Stop::CouldNotInspect(Condition::Undecodable));
@@ -231,7 +243,9 @@ fn run_stages(
     }
     if let Some(ledger) = rated.ledger.as_deref_mut().filter(|_| !plan.states.is_empty()) {
         let judged = Judged { engine, subject, decoded: decoded.as_ref(), now_ns: rated.now_ns };
-        stage::state::check(plan, ledger, judged, |finding| go_on(found(finding), worker))?;
+        let checked = stage::state::check(plan, ledger, judged, |finding| go_on(found(finding), worker));
+        worker.lap(Stage::State);
+        checked?;
     }
     Ok(())
 }
