@@ -370,6 +370,9 @@ impl Shard {
         self.agents.adopt(&revision.engines, &mut self.core);
         self.core.balancer.adopt(&revision.upstreams);
         self.core.revision = revision.number;
+        if let Some(audit) = &mut self.core.audit {
+            audit.set_revision(revision.number);
+        }
         self.core.listeners = revision.listeners;
         self.core.engines = revision.engines;
         self.outdated = self.table.keys();

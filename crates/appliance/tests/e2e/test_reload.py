@@ -83,6 +83,7 @@ def test_an_open_connection_goes_by_it_from_its_next_message_on(start, backend):
     is_stopped(open_pair(inspector, backend), "forbidden")
     verdicts = inspector.wait_verdicts(3)
     assert {verdict["rule"] for verdict in verdicts} == {"content-filter-1/block-patterns-1"}
+    assert {verdict["revision"] for verdict in verdicts} == {2}
     assert counted(inspector, "websocket-inspector", 3)
 
 

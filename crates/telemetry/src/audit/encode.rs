@@ -28,6 +28,7 @@ pub(crate) fn encode(record: &Record, names: &Names, out: &mut Vec<u8>) {
     });
     line.text("listener", names.listener(origin.listener));
     line.text_or_null("policy", origin.policy.map(|policy| names.policy(policy)));
+    line.number("revision", record.revision);
     match &record.event {
         RecordEvent::Handshake(handshake) => {
             line.text("path", &handshake.path);

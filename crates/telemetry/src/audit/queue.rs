@@ -11,7 +11,7 @@ use super::{
     record::{Origin, Record},
 };
 
-/// 1.5 MiB a shard, and texts where records have them.
+/// 1.6 MiB a shard, and texts where records have them.
 pub const QUEUE_RECORDS_DEFAULT: usize = 16_384;
 
 /// This part of the ring is kept for verdicts, so that a flood of messages does not drown the record of an attack.
@@ -26,7 +26,7 @@ pub const fn queue_size_max(records: usize) -> usize {
 pub fn queue(records: usize, payload: Payload) -> (Sender, Receiver) {
     let records = records.max(1);
     let (ring, other_end) = HeapRb::new(records).split();
-    let sender = Sender { ring, payload, vacant_min: records / VERDICT_SHARE, lost: 0 };
+    let sender = Sender { ring, payload, revision: 1, vacant_min: records / VERDICT_SHARE, lost: 0 };
     (sender, Receiver { ring: other_end })
 }
 
@@ -34,6 +34,7 @@ pub fn queue(records: usize, payload: Payload) -> (Sender, Receiver) {
 pub struct Sender {
     ring: HeapProd<Record>,
     payload: Payload,
+    revision: u32,
     /// Places that only a verdict may take.
     vacant_min: usize,
     lost: u64,
@@ -51,10 +52,15 @@ impl Sender {
         let vacant_min = if matches!(event, Event::Verdict(_)) { 0 } else { self.vacant_min };
         // Asked before the record is made: a queue that stays full costs no hashes and no copies.
         if self.ring.vacant_len() <= vacant_min
-            || self.ring.try_push(Record::new(event, origin, time_ns, self.payload)).is_err()
+            || self.ring.try_push(Record::new(event, origin, (time_ns, self.revision), self.payload)).is_err()
         {
             self.lost += 1;
         }
+    }
+
+    /// From now on `revision` of the configuration holds.
+    pub fn set_revision(&mut self, revision: u32) {
+        self.revision = revision;
     }
 
     /// Records that found the queue full.

@@ -36,6 +36,8 @@ pub struct Origin {
 pub struct Record {
     /// Nanoseconds since the Unix epoch.
     pub(crate) time_ns: u64,
+    /// Of the configuration that held.
+    pub(crate) revision: u32,
     pub(crate) origin: Origin,
     pub(crate) event: RecordEvent,
 }
@@ -73,7 +75,7 @@ pub(crate) struct VerdictRecord {
 }
 
 // A queue of records is held for every shard.
-const _: () = assert!(size_of::<Record>() <= 96);
+const _: () = assert!(size_of::<Record>() <= 104);
 
 impl Record {
     /// The most that a record holds outside of itself, in bytes.
@@ -84,8 +86,8 @@ impl Record {
     };
 
     /// `time_ns` is the wall time in nanoseconds since the Unix epoch; `payload` says what of a verdict's payload is kept.
-    pub fn new(event: Event<'_>, origin: Origin, time_ns: u64, payload: Payload) -> Self {
-        Self { time_ns, origin, event: RecordEvent::new(event, payload) }
+    pub fn new(event: Event<'_>, origin: Origin, (time_ns, revision): (u64, u32), payload: Payload) -> Self {
+        Self { time_ns, revision, origin, event: RecordEvent::new(event, payload) }
     }
 }
 

@@ -27,7 +27,7 @@ fn names() -> Names {
 
 fn line(event: Event<'_>, origin: Origin, payload: Payload) -> String {
     let mut out = Vec::new();
-    encode(&Record::new(event, origin, 1_500_000_000_000_001_000, payload), &names(), &mut out);
+    encode(&Record::new(event, origin, (1_500_000_000_000_001_000, 7), payload), &names(), &mut out);
     String::from_utf8(out).unwrap()
 }
 
@@ -39,7 +39,7 @@ fn parsed(event: Event<'_>) -> Value {
 fn record(event: &str, fields: Value) -> Value {
     let mut record = json!({
         "time": "2017-07-14T02:40:00.000001Z", "event": event, "connection": "1-2a",
-        "client": "127.0.0.1:50000", "listener": "edge", "policy": "chat",
+        "client": "127.0.0.1:50000", "listener": "edge", "policy": "chat", "revision": 7,
     });
     record.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
     record
