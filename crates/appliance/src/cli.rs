@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use crate::{replay, selftest};
+use crate::{replay, selftest, top};
 
 /// Inspects WebSocket traffic, frame by frame and message by message, in both directions.
 #[derive(Debug, Parser)]
@@ -37,6 +37,8 @@ pub(crate) enum Command {
         #[arg(long)]
         once: bool,
     },
+    /// Watch a running inspector in the terminal: traffic, rules, times, connections
+    Top(top::Options),
     /// Say what this machine lacks, and what to do about it
     Doctor {
         /// A configuration whose needs are to be met

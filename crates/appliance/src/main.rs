@@ -15,6 +15,7 @@ mod selftest;
 mod signals;
 mod sockets;
 mod tls;
+mod top;
 mod verify;
 
 use std::process::ExitCode;
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         Command::Demo { once } => demo::demo(once),
         Command::Doctor { config } => doctor::doctor(config.as_deref()),
         Command::Selftest(options) => selftest::selftest(&options),
+        Command::Top(options) => top::top(&options),
         Command::Replay(options) => Ok(replay::replay(&options)),
     };
     match result {
