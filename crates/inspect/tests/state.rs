@@ -293,6 +293,18 @@ fn only_what_passes_is_remembered() {
 }
 
 #[test]
+fn what_was_stopped_stays_forgotten_when_the_other_side_speaks() {
+    let rule = sequence(Some(1), None, Action::Drop, Action::Drop);
+    let rule = StateRule { directions: Directions::ToServer, ..rule };
+    let mut wire = Wire::new(&under([rule]));
+    assert!(passes(&mut wire, TO_SERVER, &seq(1)));
+    assert!(!passes(&mut wire, TO_SERVER, &seq(5)));
+    assert!(passes(&mut wire, TO_CLIENT, "no rule looks at this"));
+    assert!(!passes(&mut wire, TO_SERVER, &seq(6)), "5 has not passed");
+    assert!(passes(&mut wire, TO_SERVER, &seq(2)));
+}
+
+#[test]
 fn a_message_that_passes_changed_is_remembered() {
     let rule = sequence(Some(1), None, Action::Drop, Action::Drop);
     let mut wire = Wire::new(&Policy { content_filters: vec![filter(Action::Redact)], ..under([rule]) });

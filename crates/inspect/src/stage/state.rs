@@ -37,7 +37,6 @@ pub(crate) fn check<E>(
     judged: Judged<'_>,
     mut tell: impl FnMut(Finding) -> Result<(), E>,
 ) -> Result<(), E> {
-    ledger.forget_dues();
     for each in &plan.states {
         if !each.config.reading.messages.contains(judged.subject.opcode) {
             continue;
