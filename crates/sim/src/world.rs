@@ -78,6 +78,7 @@ fn play(seed: u64, scenario: &Scenario) -> Result<Told, String> {
             checker::check_end(&world, &oracle)?;
             let stats = &world.worker.stats()[0];
             world.told.replies = (stats.replies_sent, stats.replies_omitted);
+            world.told.rewritten = stats.rewritten;
             return Ok(world.told);
         }
         world.step(scenario, &mut oracle, &mut random)?;
