@@ -1,7 +1,7 @@
 //! What the rules with a memory must make of messages, by the messages before them that passed: lists, and nothing of the product.
 
 use wsi_policy::{
-    Action, Direction, Duplicate, Order, Policy, Sequence, StateCheck, StateRule, UnknownTypes,
+    Action, Compare, Direction, Duplicate, Order, Policy, Sequence, StateCheck, StateRule, UnknownTypes,
 };
 
 use crate::document::{Document, Value};
@@ -145,6 +145,8 @@ impl Rule<'_> {
         if reads && heard.document.is_none() {
             return (Some(duplicate.action), None);
         }
+        let plain =
+            |text: &str| if duplicate.compare == Compare::Similar { letters(text) } else { text.into() };
         let text = match &duplicate.field {
             None => std::str::from_utf8(heard.payload).map_or_else(|_| heard.payload.to_vec(), plain),
             Some(_) => match heard.document.and_then(|document| document.field("text")?.name()) {
@@ -176,10 +178,16 @@ impl Rule<'_> {
     }
 }
 
-/// What is left of a text that is compared: small letters and digits, none twice in a row.
-fn plain(text: &str) -> Vec<u8> {
-    let mut letters: Vec<char> = text.to_lowercase().chars().filter(|one| one.is_alphanumeric()).collect();
+/// What is left of a text of which only the letters are compared, none twice in a row. Of look-alikes it knows those that peers write.
+fn letters(text: &str) -> Vec<u8> {
+    let looks = |letter: char| match letter {
+        '\u{435}' => 'e',
+        '\u{ff21}'..='\u{ff3a}' => (letter as u32 - 0xff21 + u32::from(b'a')) as u8 as char,
+        letter => letter,
+    };
+    let mut letters: Vec<char> =
+        text.chars().map(looks).filter(|one| one.is_alphabetic()).flat_map(char::to_lowercase).collect();
     letters.dedup();
-    let plain: String = letters.into_iter().collect();
-    if plain.is_empty() { text.into() } else { plain.into() }
+    let letters: String = letters.into_iter().collect();
+    if letters.is_empty() { text.into() } else { letters.into() }
 }

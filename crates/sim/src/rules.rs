@@ -1,10 +1,10 @@
 //! Policies from a seed.
 
 use wsi_policy::{
-    Action, Change, CloseCode, ContentFilter, Directions, Discriminator, Duplicate, EventKind, FailureMode,
-    HashKey, Limits, Literal, MessageFormat, MessageTypes, Mode, Normalize, Order, Pattern, Policy, Rate,
-    RateLimit, Rates, Reading, Rewrite, RewriteFormat, SchemaType, Sequence, State, StateCheck, StateRule,
-    Transition, UnknownFields, UnknownTypes, Validation,
+    Action, Change, CloseCode, Compare, ContentFilter, Directions, Discriminator, Duplicate, EventKind,
+    FailureMode, HashKey, Limits, Literal, MessageFormat, MessageTypes, Mode, Normalize, Order, Pattern,
+    Policy, Rate, RateLimit, Rates, Reading, Rewrite, RewriteFormat, SchemaType, Sequence, State, StateCheck,
+    StateRule, Transition, UnknownFields, UnknownTypes, Validation,
 };
 
 use crate::{
@@ -166,6 +166,7 @@ fn order(random: &mut Random) -> Order {
 fn duplicate(random: &mut Random) -> Duplicate {
     Duplicate {
         field: random.pick(&[Some("/text"), Some("/text"), None]).map(str::to_owned),
+        compare: random.pick(&[Compare::Exact, Compare::Similar]),
         within_ms: random.pick(&[1, 10, 200, 10_000]),
         repeats_max: random.pick(&[0, 0, 1, 2]),
         action: action(random),

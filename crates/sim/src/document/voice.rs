@@ -15,8 +15,21 @@ pub struct Voice {
 const KINDS: [&str; 7] = ["login", "order", "order", "order", "fill", "logout", "hello"];
 const STREAMS: [Option<&str>; 3] = [None, Some("a"), Some("b")];
 /// Texts, of which some say the same.
-const SAYINGS: [&str; 10] =
-    ["buy now", "BUY  now!!!", "b-u-yyy NOW", "sell", "s e l l", "Straße", "STRASSE", "!!", "?!", ""];
+const SAYINGS: [&str; 13] = [
+    "buy now",
+    "BUY  now!!!",
+    "b-u-yyy NOW 42",
+    "sell",
+    "s e l l",
+    "s\u{435}ll",
+    "\u{ff33}\u{ff25}LL",
+    "s\u{200b}ell",
+    "Straße",
+    "STRASSE",
+    "!!",
+    "1",
+    "",
+];
 const ACCOUNTS: [&str; 7] =
     ["acc-1", "4111 1111 1111 1111", "é€🦀", "\"quoted\" \\ too", "", "**", "gone \"for\" good"];
 
