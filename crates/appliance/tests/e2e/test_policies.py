@@ -334,7 +334,7 @@ def test_api_gateway(tmp_path):
         closes(base + "/graphql", json.dumps(peek), code=1008, **graphql)
 
 
-@pytest.mark.parametrize("name", ["chat-moderation", "gaming", "trading", "api-gateway"])
+@pytest.mark.parametrize("name", POLICIES)
 def test_its_recorded_conversation_is_judged(name):
     done = run_binary("replay", "-c", str(CONFIG / f"{name}.kdl"), str(CONFIG / "captures" / f"{name}.jsonl"))
     assert done.returncode == 1, done.stdout + done.stderr
