@@ -6,10 +6,10 @@ use std::path::Path;
 use wsi_config::{FILE_SIZE_MAX, KNOWN_RULE_SETS, Payload, Shards, load, parse};
 use wsi_policy::CloseCode;
 use wsi_policy::{
-    Action, Change, Cost, Directions, Discriminator, Duplicate, EventKind, FailureMode, HashKey, Limits,
-    Literal, MessageFormat, MessageTypes, Mode, Normalize, Order, Pattern, Per, PolicyId, Rate, Rates,
-    Reading, Registry, RewriteFormat, Route, SchemaType, Sequence, State, StateCheck, Transition, TypeRate,
-    TypeRates, TypeSchema, UnknownFields, UnknownTypes, UpstreamId, Violations,
+    Action, Change, Compare, Cost, Directions, Discriminator, Duplicate, EventKind, FailureMode, HashKey,
+    Limits, Literal, MessageFormat, MessageTypes, Mode, Normalize, Order, Pattern, Per, PolicyId, Rate,
+    Rates, Reading, Registry, RewriteFormat, Route, SchemaType, Sequence, State, StateCheck, Transition,
+    TypeRate, TypeRates, TypeSchema, UnknownFields, UnknownTypes, UpstreamId, Violations,
 };
 
 const PREVIEW: &str = include_str!("../../../config/preview.kdl");
@@ -327,7 +327,7 @@ fn rules_with_a_memory() {
         }
         sequence { field "/seq"; step 2; on-gap "alert"; on-repeat "drop"; key "/symbol" }
         sequence { field "/n"; format "msgpack" }
-        duplicate { within-ms 500; window 20; max-repeats 1; action "close"; direction "both"; opcode "any" }
+        duplicate { within-ms 500; compare "similar"; window 20; max-repeats 1; action "close"; direction "both"; opcode "any" }
     }"#;
     let configuration = parse("a.kdl", text, Path::new("")).unwrap();
     let policy = &configuration.ruleset.policies[0];
@@ -360,7 +360,13 @@ fn rules_with_a_memory() {
         (order.key.as_deref(), order.keys_max, order.directions),
         (Some("/id"), 7, Directions::ToServer)
     );
-    let check = Duplicate { field: None, within_ms: 500, repeats_max: 1, action: CLOSE_1008 };
+    let check = Duplicate {
+        field: None,
+        compare: Compare::Similar,
+        within_ms: 500,
+        repeats_max: 1,
+        action: CLOSE_1008,
+    };
     assert_eq!(duplicate.check, StateCheck::Duplicate(check));
     assert_eq!((duplicate.keys_max, duplicate.directions), (20, Directions::Both));
     assert_eq!(duplicate.reading.messages, MessageTypes::Any);

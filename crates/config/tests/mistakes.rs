@@ -568,6 +568,7 @@ fn states() {
         ),
         ("duplicate { action \"pass\" }".to_owned(), "\"pass\"", "unknown action \"pass\"", "\"alert\""),
         ("duplicate { key \"room\" }".to_owned(), "\"room\"", "\"room\" is not the place of a field", ""),
+        ("duplicate { compare \"same\" }".to_owned(), "\"same\"", "unknown compare \"same\"", "\"similar\""),
         ("duplicate { max-repeats -1 }".to_owned(), "-1", "`max-repeats` is out of range", "from 0"),
         ("order { discriminator \"/t\" }".to_owned(), "order", "`order` needs `state`", "state \"lobby\""),
         (format!("order {{ {state} }}"), "order", "`order` needs a `discriminator`", "here or in the agent"),

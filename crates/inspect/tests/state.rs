@@ -8,8 +8,9 @@ use std::{collections::HashMap, sync::Arc};
 use proptest::prelude::*;
 use wsi_inspect::{Engine, Outcome};
 use wsi_policy::{
-    Action, Direction, Directions, Discriminator, Duplicate, FailureMode, MessageFormat, MessageTypes, Mode,
-    Order, Policy, Reading, Sequence, State, StateCheck, StateRule, Transition, UnknownTypes,
+    Action, Compare, Direction, Directions, Discriminator, Duplicate, FailureMode, MessageFormat,
+    MessageTypes, Mode, Order, Policy, Reading, Sequence, State, StateCheck, StateRule, Transition,
+    UnknownTypes,
 };
 use wsi_ws::Opcode;
 
@@ -36,7 +37,8 @@ fn sequence(step: Option<u64>, key: Option<&str>, on_gap: Action, on_repeat: Act
 }
 
 fn duplicate(field: Option<&str>, repeats_max: u32, action: Action) -> StateRule {
-    let check = Duplicate { field: field.map(Into::into), within_ms: 1_000, repeats_max, action };
+    let compare = Compare::Similar;
+    let check = Duplicate { field: field.map(Into::into), compare, within_ms: 1_000, repeats_max, action };
     rule("duplicate-1", None, StateCheck::Duplicate(check))
 }
 
@@ -226,6 +228,8 @@ fn texts_are_not_sent_over_and_over() {
         ("Buy gold now!", true),
         ("buy GOLD, now", false),
         ("b u y   g o l d\u{200b} nooooow!!!", false),
+        ("b\u{443}\u{443} \u{262}old 4 now", true),
+        ("b\u{3c5}y \u{ff27}old 4 n\u{43e}w 1234", false),
         ("buy gold tomorrow", true),
         ("ÄRGER", true),
         ("ärger", false),
@@ -242,6 +246,19 @@ fn texts_are_not_sent_over_and_over() {
     assert!(passes(&mut wire, TO_SERVER, &text("ärger")));
     wire.now_ns += 999 * MS_NS;
     assert!(!passes(&mut wire, TO_SERVER, &text("ärger")));
+}
+
+#[test]
+fn exact_texts_are_the_same_in_every_byte() {
+    let mut rule = duplicate(Some("/text"), 0, Action::Drop);
+    if let StateCheck::Duplicate(duplicate) = &mut rule.check {
+        duplicate.compare = Compare::Exact;
+    }
+    let mut wire = Wire::new(&under([rule]));
+    for (payload, expected) in [("Buy now", true), ("buy now", true), ("buy  now", true), ("Buy now", false)]
+    {
+        assert_eq!(passes(&mut wire, TO_SERVER, &text(payload)), expected, "{payload}");
+    }
 }
 
 #[test]
@@ -290,6 +307,18 @@ fn only_what_passes_is_remembered() {
     assert!(!passes(&mut wire, TO_SERVER, &of(3, "x", "new")));
     wire.read(TO_SERVER, &frame(TO_SERVER, true, Opcode::Binary, b"other"));
     assert!(passes(&mut wire, TO_SERVER, &of(3, "x", "newer")));
+}
+
+#[test]
+fn what_was_stopped_stays_forgotten_when_the_other_side_speaks() {
+    let rule = sequence(Some(1), None, Action::Drop, Action::Drop);
+    let rule = StateRule { directions: Directions::ToServer, ..rule };
+    let mut wire = Wire::new(&under([rule]));
+    assert!(passes(&mut wire, TO_SERVER, &seq(1)));
+    assert!(!passes(&mut wire, TO_SERVER, &seq(5)));
+    assert!(passes(&mut wire, TO_CLIENT, "no rule looks at this"));
+    assert!(!passes(&mut wire, TO_SERVER, &seq(6)), "5 has not passed");
+    assert!(passes(&mut wire, TO_SERVER, &seq(2)));
 }
 
 #[test]

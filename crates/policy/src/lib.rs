@@ -22,7 +22,7 @@ pub use rate::{Cost, Per, Rate, RateLimit, Rates, TypeRate, TypeRates, Violation
 pub use rewrite::{Change, HashKey, Literal, Rewrite, RewriteFormat};
 pub use rule::{Compression, ContentFilter, HandshakeRules, Normalize, Pattern};
 pub use ruleset::{Policy, PolicyId, Route, Ruleset, Transport, UpstreamId};
-pub use state::{Duplicate, Order, Sequence, State, StateCheck, StateRule, Transition};
+pub use state::{Compare, Duplicate, Order, Sequence, State, StateCheck, StateRule, Transition};
 pub use validation::{
     Discriminator, MessageFormat, MessageTypes, ProtobufType, Reading, Registry, SchemaType, TypeSchema,
     UnknownFields, UnknownTypes, Validation,

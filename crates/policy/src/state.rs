@@ -97,10 +97,21 @@ pub struct Transition {
 pub struct Duplicate {
     /// A JSON Pointer to the text; `None`: the whole payload.
     pub field: Option<String>,
+    pub compare: Compare,
     pub within_ms: u64,
     /// As often may one be repeated.
     pub repeats_max: u32,
     pub action: Action,
+}
+
+/// Which texts are the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Compare {
+    /// Those with the same bytes.
+    #[default]
+    Exact,
+    /// Those with the same letters: without case, look-alikes of ASCII as what they look like, repeated ones once.
+    Similar,
 }
 
 impl Duplicate {

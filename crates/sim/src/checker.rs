@@ -121,6 +121,12 @@ pub fn check_end(world: &World, oracle: &Oracle<'_>) -> Result<(), String> {
     if redacted != expected {
         return Err(format!("{redacted:?} redactions and failures are counted instead of {expected:?}"));
     }
+    let rewritten = (stats.rewritten, stats.rewrite_failures);
+    let expected = oracle.courses.iter().map(|course| (course.rewritten, course.rewrite_failures));
+    let expected = expected.fold((0, 0), |sum, each| (sum.0 + each.0, sum.1 + each.1));
+    if rewritten != expected {
+        return Err(format!("{rewritten:?} rewrites and failures are counted instead of {expected:?}"));
+    }
     let owed: u64 = oracle.courses.iter().map(|course| course.owed_replies).sum();
     let came: u64 = world.receivers.iter().map(|receiver| receiver.replies).sum();
     if (stats.replies_sent, stats.replies_sent + stats.replies_omitted) != (came, owed) {

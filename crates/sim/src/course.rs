@@ -1,22 +1,22 @@
 //! What must come of one direction's script, worked out the plain way: whole messages, one after the other, with nothing of the
 //! product. It goes along with what has been delivered, because rates and failures depend on when.
 
+mod inspect;
+
 use wsi_inspect::{Condition, Outcome};
 use wsi_policy::{Action, CloseCode, ContentFilter, Direction, FailureMode, Mode, Policy, Rate};
 
 use wsi_ws::Opcode;
 
 use crate::{
+    bucket::Bucket,
+    document::Document,
+    memory::Memory,
     peer::{Frame, PING_BETWEEN, Written},
     receiver::Got,
-    scenario::{
-        DEEP, FRAGMENTS_MAX, HELD_SIZE_MAX, MESSAGE_SIZE_MAX, Sent, TOKEN, TOKEN_ESCAPED, UNDECODABLE, UNSEEN,
-    },
+    scenario::{FRAGMENTS_MAX, HELD_SIZE_MAX, MESSAGE_SIZE_MAX, Sent},
     told::Verdict,
 };
-
-/// Messages above this are inspected under the budget.
-const BUDGET_SIZE_MIN: usize = 4096;
 
 /// How a direction ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,10 +43,19 @@ struct Looming {
     is_certain: bool,
 }
 
+/// A message or a control frame as it came.
+#[derive(Clone, Copy, Debug)]
+struct Message<'m> {
+    opcode: Opcode,
+    payload: &'m [u8],
+    document: Option<&'m Document>,
+}
+
 /// One direction.
 #[derive(Debug)]
 pub struct Course<'a> {
     policy: &'a Policy,
+    direction: Direction,
     filter: Option<&'a ContentFilter>,
     action_of_rate: Option<Action>,
     buckets: Vec<Bucket>,
@@ -70,6 +79,9 @@ pub struct Course<'a> {
     /// Messages and control frames in which something was hidden, and those in which it could not be.
     pub redacted: u64,
     pub redact_failures: u64,
+    /// Messages that were changed, and those that could not be.
+    pub rewritten: u64,
+    pub rewrite_failures: u64,
     /// Messages of which the sender is to be told that they were dropped.
     pub owed_replies: u64,
     /// Messages that were inspected, and their bytes.
@@ -88,6 +100,7 @@ impl<'a> Course<'a> {
         let per_second = policy.limits.control_frames_per_second;
         Self {
             policy,
+            direction,
             filter: policy.content_filters.iter().find(|filter| filter.directions.contains(direction)),
             action_of_rate: rate.map(|limit| limit.action),
             buckets,
@@ -106,6 +119,8 @@ impl<'a> Course<'a> {
             uninspected: 0,
             redacted: 0,
             redact_failures: 0,
+            rewritten: 0,
+            rewrite_failures: 0,
             owed_replies: 0,
             inspected: (0, 0),
             has_completed: false,
@@ -113,7 +128,7 @@ impl<'a> Course<'a> {
     }
 
     /// The first `delivered` bytes have been delivered, the last of them at `moment`.
-    pub fn advance(&mut self, delivered: usize, moment: Moment) {
+    pub fn advance(&mut self, delivered: usize, moment: Moment, memory: &mut Memory<'a>) {
         self.has_completed = false;
         while self.end.is_none() && delivered > self.at {
             let Some((sent, frames)) = self.items.get(self.next.0) else { return };
@@ -129,7 +144,7 @@ impl<'a> Course<'a> {
             if let Some(looming) = self.looming.take().filter(|looming| looming.is_certain) {
                 return self.fault(&looming.rule, looming.code);
             }
-            self.complete(sent, frame, is_last, moment);
+            self.complete(sent, frame, is_last, moment, memory);
             self.next = if is_last { (self.next.0 + 1, 0) } else { (self.next.0, self.next.1 + 1) };
             if is_last {
                 (self.fragments, self.size_on_wire) = (0, 0);
@@ -164,10 +179,7 @@ impl<'a> Course<'a> {
     fn begin(&mut self, sent: &Sent, frame: Frame, is_last: bool) -> Option<Looming> {
         let size_rule =
             || self.filter.map_or("limits/max-message-size", |_| "content-filter-1/max-message-size");
-        let held_max = match (self.filter, self.policy.mode) {
-            (Some(_), Mode::Enforce) => MESSAGE_SIZE_MAX,
-            _ => HELD_SIZE_MAX,
-        };
+        let held_max = self.size_max();
         let looming =
             |rule: &str, code, is_certain| Some(Looming { rule: rule.to_owned(), code, is_certain });
         match sent {
@@ -192,43 +204,59 @@ impl<'a> Course<'a> {
         }
     }
 
-    fn complete(&mut self, sent: &Sent, frame: Frame, is_last: bool, moment: Moment) {
+    fn complete(
+        &mut self,
+        sent: &Sent,
+        frame: Frame,
+        is_last: bool,
+        moment: Moment,
+        memory: &mut Memory<'a>,
+    ) {
         match sent {
-            Sent::Message { .. } if frame.opcode >= 8 => self.control(frame.opcode, PING_BETWEEN, moment),
-            Sent::Message { opcode, payload, .. } if is_last => {
-                self.message(opcode.bits(), payload, moment);
+            Sent::Message { .. } if frame.opcode >= 8 => self.control(Opcode::Ping, PING_BETWEEN, moment),
+            Sent::Message { opcode, payload, document, .. } if is_last => {
+                let document = document.as_ref();
+                let message = Message { opcode: *opcode, payload, document };
+                self.message(message, moment, memory);
             }
             Sent::Message { .. } | Sent::Fault { .. } => {}
-            Sent::Control { opcode, payload } => self.control(opcode.bits(), payload, moment),
+            Sent::Control { opcode, payload } => self.control(*opcode, payload, moment),
             Sent::Close { code, reason } => {
                 // It can't be withheld: what would be dropped closes.
-                if reason.is_empty() || self.scan(frame.opcode, reason.as_bytes(), moment).is_some() {
+                if reason.is_empty()
+                    || self.control_content(Opcode::Close, reason.as_bytes(), moment).is_some()
+                {
                     self.end = Some(End::Passed(*code));
                 }
             }
         }
     }
 
-    fn control(&mut self, opcode: u8, payload: &[u8], moment: Moment) {
+    fn control(&mut self, opcode: Opcode, payload: &[u8], moment: Moment) {
         if !self.control.take(1, moment.now_ns) {
             return self.fault("limits/control-frames-per-second", 1008);
         }
-        let passes = if payload.is_empty() { Some(Vec::new()) } else { self.scan(opcode, payload, moment) };
+        let passes =
+            if payload.is_empty() { Some(Vec::new()) } else { self.control_content(opcode, payload, moment) };
         if let Some(payload) = passes {
-            self.arrives.push(Got::Control { opcode, payload });
+            self.arrives.push(Got::Control { opcode: opcode.bits(), payload });
         }
     }
 
-    fn message(&mut self, opcode: u8, payload: &[u8], moment: Moment) {
-        self.inspected = (self.inspected.0 + 1, self.inspected.1 + payload.len() as u64);
-        if self.filter.is_some() && payload.len() > MESSAGE_SIZE_MAX {
+    fn message(&mut self, message: Message<'_>, moment: Moment, memory: &mut Memory<'a>) {
+        let size = message.payload.len();
+        self.inspected = (self.inspected.0 + 1, self.inspected.1 + size as u64);
+        if self.filter.is_some() && size > MESSAGE_SIZE_MAX {
             // Only detect mode holds it.
             self.tell("content-filter-1/max-message-size", close(1009), Mode::Detect);
         }
-        let keeps_rate = self.rate(payload.len(), moment.now_ns);
-        if let Some(passes) = keeps_rate.then(|| self.scan(opcode, payload, moment)).flatten() {
-            self.passed_sizes.push(payload.len());
-            self.arrives.push(Got::Message { opcode, payload: passes });
+        let mut dues = Vec::new();
+        let keeps_rate = self.rate(size, moment.now_ns);
+        let passes = keeps_rate.then(|| self.inspect(message, moment, memory, &mut dues)).flatten();
+        if let Some(payload) = passes {
+            self.passed_sizes.push(size);
+            self.arrives.push(Got::Message { opcode: message.opcode.bits(), payload });
+            dues.into_iter().for_each(|due| memory.remember(due));
         } else if self.end.is_none() && self.is_answered() {
             self.owed_replies += 1;
         }
@@ -236,10 +264,13 @@ impl<'a> Course<'a> {
 
     /// Whether the rule that broke last has something to say to the sender.
     fn is_answered(&self) -> bool {
-        let is_rate = self.verdicts.last().is_some_and(|verdict| verdict.rule == "rate-limit-1");
-        let of_rate = || self.policy.rate_limits.first()?.reply.as_ref();
-        let of_filter = || self.filter?.reply.as_ref();
-        if is_rate { of_rate().is_some() } else { of_filter().is_some() }
+        let rule = self.verdicts.last().map_or("", |verdict| &verdict.rule);
+        let reply = match rule.split('-').next() {
+            Some("rate") => self.policy.rate_limits.first().and_then(|limit| limit.reply.as_ref()),
+            Some("content") => self.filter.and_then(|filter| filter.reply.as_ref()),
+            _ => None,
+        };
+        reply.is_some()
     }
 
     /// Whether the message passes on.
@@ -252,72 +283,12 @@ impl<'a> Course<'a> {
         self.carry_out("rate-limit-1", action)
     }
 
-    /// Content and budget; what passes of the message.
-    fn scan(&mut self, opcode: u8, payload: &[u8], moment: Moment) -> Option<Vec<u8>> {
-        let is_redacted = self.policy.mode == Mode::Enforce
-            && moment.condition != Some(Condition::ScratchExhausted)
-            && contains(payload, TOKEN)
-            && self.filter.is_some_and(|filter| filter.action == Action::Redact);
-        let told = self.verdicts.len();
-        if !self.inspect(opcode, payload, is_redacted, moment) {
-            return None;
+    /// The largest message that may be.
+    fn size_max(&self) -> usize {
+        match (self.filter, self.policy.mode) {
+            (Some(_), Mode::Enforce) => MESSAGE_SIZE_MAX,
+            _ => HELD_SIZE_MAX,
         }
-        if !is_redacted {
-            return Some(payload.to_vec());
-        }
-        let rule = "content-filter-1/block-patterns-1";
-        if self.verdicts.len() > told {
-            // It could not be inspected to its end, and would have passed all the same, if there were nothing to hide in it.
-            self.verdicts.truncate(told);
-            self.uninspected -= 1;
-            self.redact_failures += 1;
-            let is_close = opcode == Opcode::Close.bits();
-            self.carry_out(
-                rule,
-                if is_close { Action::Close(CloseCode::POLICY_VIOLATION) } else { Action::Drop },
-            );
-            return None;
-        }
-        self.redacted += 1;
-        self.carry_out(rule, Action::Redact);
-        Some(redacted(payload, opcode))
-    }
-
-    /// Whether the message passes, redacted or not.
-    fn inspect(&mut self, opcode: u8, payload: &[u8], is_redacted: bool, moment: Moment) -> bool {
-        let mut alert = false;
-        if let Some(filter) = self.filter {
-            if moment.condition == Some(Condition::ScratchExhausted) {
-                return self.could_not_inspect("could-not-inspect/scratch-exhausted");
-            }
-            if contains(payload, TOKEN) || contains(payload, TOKEN_ESCAPED) {
-                let action = match filter.action {
-                    Action::Drop if opcode == Opcode::Close.bits() => {
-                        Action::Close(CloseCode::POLICY_VIOLATION)
-                    }
-                    action => action,
-                };
-                alert = action == Action::Alert;
-                if !alert && !is_redacted && !self.carry_out("content-filter-1/block-patterns-1", action) {
-                    return false;
-                }
-            } else if contains(payload, DEEP) {
-                return self.could_not_inspect("could-not-inspect/over-depth");
-            }
-        }
-        // Patterns come before the budget: what they stop is stopped.
-        if payload.len() > BUDGET_SIZE_MIN && moment.condition == Some(Condition::OverBudget) {
-            return self.could_not_inspect("could-not-inspect/over-budget");
-        }
-        let is_validated = opcode == Opcode::Binary.bits() && !self.policy.validations.is_empty();
-        if is_validated && payload.first() == Some(&UNDECODABLE) {
-            // Where no pattern wants what is in it, it only breaks a schema.
-            return match self.filter {
-                Some(_) => self.could_not_inspect("could-not-inspect/undecodable"),
-                None => self.carry_out("validation-1", Action::Alert),
-            };
-        }
-        !alert || self.carry_out("content-filter-1/block-patterns-1", Action::Alert)
     }
 
     /// Whether the message goes on.
@@ -347,63 +318,6 @@ impl<'a> Course<'a> {
     }
 }
 
-/// A token bucket the plain way.
-#[derive(Debug)]
-struct Bucket {
-    rate: Rate,
-    counts_bytes: bool,
-    /// In billionths of a token, so that a nanosecond brings `per_second` of them.
-    level: u128,
-    updated_ns: u64,
-}
-
-impl Bucket {
-    const TOKEN: u128 = 1_000_000_000;
-
-    fn new(rate: Rate, counts_bytes: bool) -> Self {
-        Self { rate, counts_bytes, level: u128::from(rate.burst) * Self::TOKEN, updated_ns: 0 }
-    }
-
-    fn holds(&mut self, size: usize, now_ns: u64) -> bool {
-        let came = u128::from(now_ns - self.updated_ns) * u128::from(self.rate.per_second);
-        self.level = (self.level + came).min(u128::from(self.rate.burst) * Self::TOKEN);
-        self.updated_ns = now_ns;
-        self.level >= self.cost(size)
-    }
-
-    fn spend(&mut self, size: usize) {
-        self.level -= self.cost(size);
-    }
-
-    fn take(&mut self, size: usize, now_ns: u64) -> bool {
-        let held = self.holds(size, now_ns);
-        if held {
-            self.spend(size);
-        }
-        held
-    }
-
-    fn cost(&self, size: usize) -> u128 {
-        if self.counts_bytes { size as u128 * Self::TOKEN } else { Self::TOKEN }
-    }
-}
-
 pub fn close(code: u16) -> Outcome {
     Outcome::Message(CloseCode::new(code).map_or(Action::Alert, Action::Close))
-}
-
-/// The payload with the token hidden, and what nobody sees behind it: in text by the character, else by the byte.
-fn redacted(payload: &[u8], opcode: u8) -> Vec<u8> {
-    let start = payload.windows(TOKEN.len()).position(|window| window == TOKEN).unwrap_or(payload.len());
-    let unseen = UNSEEN.len_utf8();
-    let (mut end, mut count) = (start + TOKEN.len(), TOKEN.len());
-    while payload[end..].starts_with(UNSEEN.encode_utf8(&mut [0; 4]).as_bytes()) {
-        end += unseen;
-        count += if opcode == Opcode::Text.bits() { 1 } else { unseen };
-    }
-    [&payload[..start], &vec![b'*'; count], &payload[end..]].concat()
-}
-
-fn contains(payload: &[u8], needle: &[u8]) -> bool {
-    payload.windows(needle.len()).any(|window| window == needle)
 }

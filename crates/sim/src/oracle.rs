@@ -6,6 +6,7 @@ use wsi_ws::Role;
 
 use crate::{
     course::{Course, End, Moment},
+    memory::Memory,
     peer::Written,
     scenario::{MESSAGE_TIMEOUT_MS, Scenario, sender},
     told::Ended,
@@ -19,6 +20,8 @@ const CLOSE_TIMEOUT_NS: u64 = 5_000 * MILLISECOND;
 pub struct Oracle<'a> {
     policy: &'a Policy,
     pub courses: [Course<'a>; 2],
+    /// Of both directions: an order of messages goes over both.
+    memory: Memory<'a>,
     delivered: [usize; 2],
     /// Since when a message or a frame is not complete.
     open_since_ns: [Option<u64>; 2],
@@ -39,6 +42,7 @@ impl<'a> Oracle<'a> {
         Self {
             policy: &scenario.policy,
             courses: Direction::BOTH.map(course),
+            memory: Memory::new(&scenario.policy),
             delivered: [0; 2],
             open_since_ns: [None; 2],
             is_closed: [false; 2],
@@ -57,7 +61,7 @@ impl<'a> Oracle<'a> {
             return;
         }
         let course = &mut self.courses[at];
-        course.advance(self.delivered[at], moment);
+        course.advance(self.delivered[at], moment, &mut self.memory);
         if course.end.is_none() && is_over {
             course.end_early();
         }

@@ -49,7 +49,7 @@ struct Writer {
 impl Writer {
     fn write(&mut self, sent: &Sent, deflater: Option<&mut Deflater>, random: &mut Random) {
         match sent {
-            Sent::Message { opcode, payload, fragments, ping_between, is_compressed } => {
+            Sent::Message { opcode, payload, fragments, ping_between, is_compressed, .. } => {
                 match deflater.filter(|_| *is_compressed) {
                     Some(deflater) => {
                         let first = RSV1 | opcode.bits();

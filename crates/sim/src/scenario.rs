@@ -1,16 +1,18 @@
 //! What is played: a policy, how the legs compress, and what each peer will send, all from the seed.
 
 use wsi_inspect::Legs;
-use wsi_policy::{
-    Action, CloseCode, ContentFilter, Direction, Directions, EventKind, FailureMode, Limits, MessageTypes,
-    Mode, Normalize, Pattern, Policy, Rate, RateLimit, Rates, SchemaType, Validation,
-};
+use wsi_policy::{Action, Direction, Policy};
 use wsi_ws::{
     Opcode, Role,
     deflate::{Agreement, Flow},
 };
 
-use crate::{fault, random::Random};
+use crate::{
+    document::{Document, Format, Value, Voice, Words},
+    fault,
+    random::Random,
+    rules,
+};
 
 /// What the rules name. Nothing that is random contains it.
 pub const TOKEN: &[u8] = b"<<ATTACK>>";
@@ -22,6 +24,8 @@ pub const DEEP: &[u8] = b"%25252525252541";
 pub const UNSEEN: char = '\u{202e}';
 /// No MessagePack begins with it.
 pub const UNDECODABLE: u8 = 0xc1;
+/// No Protobuf message begins with it.
+const NO_FIELD: u8 = 0x07;
 /// What the sender of a dropped message is told; long enough to be worth compressing.
 pub const REPLY: &str =
     r#"{"error":"your message was dropped","because":"a rule of this route does not allow your message"}"#;
@@ -35,6 +39,8 @@ pub const MESSAGE_TIMEOUT_MS: u64 = 5_000;
 /// One connection to play.
 #[derive(Debug)]
 pub struct Scenario {
+    /// What the rules that look into messages read.
+    pub format: Option<Format>,
     pub policy: Policy,
     pub legs: Legs,
     /// Whether inspection itself fails now and then.
@@ -51,6 +57,8 @@ pub enum Sent {
     Message {
         opcode: Opcode,
         payload: Vec<u8>,
+        /// What its receiver finds in it; `None`: it is none of the documents that the rules look at, or can't be read as one.
+        document: Option<Document>,
         fragments: usize,
         ping_between: bool,
         /// Only where the sender's leg agreed on it.
@@ -75,98 +83,29 @@ pub enum Sent {
 impl Scenario {
     pub fn new(seed: u64) -> Self {
         let mut random = Random::new(seed, 1);
-        let policy = policy(&mut random);
+        let format = random.pick(&[
+            None,
+            None,
+            Some(Format::Json),
+            Some(Format::Json),
+            Some(Format::MessagePack),
+            Some(Format::Protobuf),
+        ]);
+        let policy = rules::policy(format, &mut random);
         let legs = Legs { client: agreement(&mut random), server: agreement(&mut random) };
         let (is_unsteady, is_slow) = (random.one_in(2), random.one_in(3));
         let habits = Habits {
-            packs: !policy.validations.is_empty(),
+            format,
+            is_calm: format.is_some() && !random.one_in(3),
+            packs: !policy.validations.is_empty() || format == Some(Format::MessagePack),
             // How much of what stands around an escape belongs to it, a plain oracle can't say.
             escapes: policy.content_filters.iter().all(|filter| filter.action != Action::Redact),
+            // A message in which the rules put a token has nothing else to be found.
+            deepens: policy.rewrites.iter().all(|rewrite| rewrite.change != rules::set_token()),
         };
         let sends = Direction::BOTH.map(|direction| script(direction, &legs, habits, &mut random));
-        Self { policy, legs, is_unsteady, is_slow, sends }
+        Self { format, policy, legs, is_unsteady, is_slow, sends }
     }
-}
-
-fn policy(random: &mut Random) -> Policy {
-    let close = Action::Close(CloseCode::POLICY_VIOLATION);
-    let both = Directions::Both;
-    let filter = ContentFilter {
-        name: "content-filter-1".into(),
-        patterns: vec![Pattern::Literal(String::from_utf8_lossy(TOKEN).into_owned())],
-        rule_sets: Vec::new(),
-        directions: random.pick(&[both, both, both, Directions::ToServer, Directions::ToClient]),
-        normalize: Normalize::default(),
-        action: random.pick(&[
-            close,
-            close,
-            Action::Drop,
-            Action::Drop,
-            Action::Alert,
-            Action::Redact,
-            Action::Redact,
-        ]),
-        redact_with: None,
-        reply: reply(random),
-        message_size_max: Some(MESSAGE_SIZE_MAX as u64),
-    };
-    Policy {
-        name: "sim".into(),
-        events: EventKind::ALL.into_iter().collect(),
-        timeout_ms: 50,
-        failure_mode: random.pick(&[FailureMode::Open, FailureMode::Closed]),
-        mode: random.pick(&[Mode::Enforce, Mode::Enforce, Mode::Enforce, Mode::Detect]),
-        limits: Limits {
-            message_size_max: HELD_SIZE_MAX as u64,
-            fragments_max: FRAGMENTS_MAX as u32,
-            message_timeout_ms: MESSAGE_TIMEOUT_MS,
-            idle_timeout_s: random.pick(&[60, 200, 200]),
-            control_frames_per_second: random.pick(&[100, 100, 1]),
-            ..Limits::default()
-        },
-        content_filters: vec![filter],
-        rate_limits: rate_limit(random).into_iter().collect(),
-        validations: if random.one_in(3) { vec![validation()] } else { Vec::new() },
-        ..Policy::default()
-    }
-}
-
-/// One that asks for nothing and only alerts: what it adds is that binary messages are decoded.
-fn validation() -> Validation {
-    Validation {
-        name: "validation-1".into(),
-        schema_type: SchemaType::MessagePack,
-        schema_path: Some(concat!(env!("CARGO_MANIFEST_DIR"), "/schemas/anything.json").into()),
-        registry: None,
-        subprotocols: None,
-        directions: Directions::Both,
-        messages: MessageTypes::Binary,
-        action: Action::Alert,
-        reply: None,
-    }
-}
-
-/// None, or one of messages, of bytes or of both.
-fn rate_limit(random: &mut Random) -> Option<RateLimit> {
-    if random.one_in(2) {
-        return None;
-    }
-    let messages = Rate { per_second: random.pick(&[1, 50]), burst: random.pick(&[2, 5]) };
-    let bytes = Rate { per_second: random.pick(&[10, 5_000]), burst: random.pick(&[1_000, 9_000]) };
-    let (messages, bytes) =
-        random.pick(&[(Some(messages), None), (None, Some(bytes)), (Some(messages), Some(bytes))]);
-    Some(RateLimit {
-        name: "rate-limit-1".into(),
-        rates: Rates { messages, bytes, inflated_bytes: None },
-        directions: random.pick(&[Directions::Both, Directions::ToServer, Directions::ToClient]),
-        action: random.pick(&[Action::Drop, Action::Close(CloseCode::POLICY_VIOLATION)]),
-        reply: reply(random),
-        ..RateLimit::default()
-    })
-}
-
-fn reply(random: &mut Random) -> Option<String> {
-    random.one_in(2).then(|| REPLY.to_owned())
 }
 
 fn agreement(random: &mut Random) -> Option<Agreement> {
@@ -197,20 +136,29 @@ pub fn flow_to(legs: &Legs, direction: Direction) -> Option<Flow> {
 /// How peers write.
 #[derive(Clone, Copy)]
 struct Habits {
+    /// What the rules want to read.
+    format: Option<Format>,
     /// Binary messages are MessagePack, or are meant to be.
     packs: bool,
     /// Tokens come escaped, too.
     escapes: bool,
+    /// What is encoded too many times over comes.
+    deepens: bool,
+    /// Little but documents of a usual size comes: other things end a connection before much has been said on it.
+    is_calm: bool,
 }
 
 fn script(direction: Direction, legs: &Legs, habits: Habits, random: &mut Random) -> Vec<Sent> {
     let compresses = flow_from(legs, direction).is_some();
+    let mut voice = habits.format.map(Voice::new);
     let mut script: Vec<_> = if random.one_in(30) {
         // What adds up over many messages shows only then.
         let size = random.pick(&[200, 1_000, 5_000]);
-        (0..100).map(|_| noise(size, compresses, habits.packs, random)).collect()
+        (0..100).map(|_| noise(size, compresses, habits, random)).collect()
     } else {
-        (0..random.below(14)).map(|_| item(compresses, habits, random)).collect()
+        // What is remembered shows only later.
+        let count = if voice.is_some() { 10 + random.below(30) } else { random.below(14) };
+        (0..count).map(|_| item(compresses, habits, voice.as_mut(), random)).collect()
     };
     if random.one_in(6) {
         script.push(fault::fault(direction, compresses, random));
@@ -222,26 +170,36 @@ fn script(direction: Direction, legs: &Legs, habits: Habits, random: &mut Random
 }
 
 /// A message that no compressor makes smaller.
-fn noise(size: usize, is_compressed: bool, packs: bool, random: &mut Random) -> Sent {
+fn noise(size: usize, is_compressed: bool, habits: Habits, random: &mut Random) -> Sent {
     let mut payload = random.bytes(size);
-    if packs {
-        pack(&mut payload, random);
-    }
-    Sent::Message { opcode: Opcode::Binary, payload, fragments: 1, ping_between: false, is_compressed }
+    let document = habits.packed(&mut payload, random);
+    let opcode = Opcode::Binary;
+    Sent::Message { opcode, payload, document, fragments: 1, ping_between: false, is_compressed }
 }
 
-/// Makes it binary data of MessagePack, or none at all.
-fn pack(payload: &mut Vec<u8>, random: &mut Random) {
-    if random.one_in(4) {
-        payload.insert(0, UNDECODABLE);
-        return;
+impl Habits {
+    /// Makes it binary data of MessagePack, or what can't be read; gives what its receiver finds in it.
+    fn packed(self, payload: &mut Vec<u8>, random: &mut Random) -> Option<Document> {
+        if self.format == Some(Format::Protobuf) {
+            payload.insert(0, NO_FIELD);
+            return None;
+        }
+        if !self.packs {
+            return None;
+        }
+        if random.one_in(4) {
+            payload.insert(0, UNDECODABLE);
+            return None;
+        }
+        let value = Value::Bytes(payload.clone());
+        let size = (payload.len() as u32).to_be_bytes();
+        payload.splice(0..0, [0xc6].into_iter().chain(size));
+        Some(Document { format: Format::MessagePack, value, blank: "" })
     }
-    let size = (payload.len() as u32).to_be_bytes();
-    payload.splice(0..0, [0xc6].into_iter().chain(size));
 }
 
-fn item(compresses: bool, Habits { packs, escapes }: Habits, random: &mut Random) -> Sent {
-    if random.one_in(5) {
+fn item(compresses: bool, habits: Habits, voice: Option<&mut Voice>, random: &mut Random) -> Sent {
+    if random.one_in(if habits.is_calm { 30 } else { 5 }) {
         let opcode = random.pick(&[Opcode::Ping, Opcode::Pong]);
         let mut payload = text(random, 100);
         if random.one_in(6) {
@@ -249,35 +207,74 @@ fn item(compresses: bool, Habits { packs, escapes }: Habits, random: &mut Random
         }
         return Sent::Control { opcode, payload };
     }
+    let voice = voice.filter(|_| habits.is_calm || !random.one_in(4));
+    let (opcode, payload, document) = match voice {
+        Some(voice) => {
+            let opcode = if voice.format == Format::Json { Opcode::Text } else { Opcode::Binary };
+            if random.one_in(25) {
+                (opcode, voice.document(Words::default(), random).broken(random), None)
+            } else {
+                let document = spoken(voice, habits, random);
+                (opcode, document.written(), Some(document))
+            }
+        }
+        None => plain(habits, random),
+    };
+    let fragments = if habits.is_calm { [0, 0, 0, 1, 2] } else { [0, 1, 2, 10, 20] };
+    let fragments = 1 + random.pick(&fragments);
+    let is_compressed = random.one_in(2) && compresses;
+    // Which fragment inflates beyond the limit only the inflater knows: what is before it would be a guess.
+    let is_guess = is_compressed && payload.len() >= MESSAGE_SIZE_MAX;
+    Sent::Message {
+        opcode,
+        payload,
+        document,
+        fragments: if is_guess { fragments.min(FRAGMENTS_MAX) } else { fragments },
+        ping_between: random.one_in(4) && !is_guess,
+        is_compressed,
+    }
+}
+
+/// A document, mostly a small one.
+fn spoken(voice: &mut Voice, habits: Habits, random: &mut Random) -> Document {
+    let mut words = Words::default();
+    if random.one_in(if habits.is_calm { 20 } else { 8 }) {
+        let is_deep = habits.deepens && random.one_in(3);
+        let token = String::from_utf8_lossy(if is_deep { DEEP } else { TOKEN }).into_owned();
+        let place = if random.one_in(3) { &mut words.account } else { &mut words.text };
+        let text = format!("it is {token} here");
+        // What is encoded too often in itself is only told from other texts unescaped.
+        let is_escaped = habits.escapes && !is_deep && random.one_in(2);
+        *place = Some(if is_escaped { Value::Escaped(text) } else { Value::Text(text) });
+    }
+    if random.one_in(8) {
+        let largest = if habits.is_calm { 5_500 } else { 7_000 };
+        let size = random.pick(&[1, 100, 4_000, 5_000, 5_700, 5_750, 5_800, 5_850, largest]);
+        words.filler = String::from_utf8_lossy(&text(random, size)).into_owned();
+    }
+    voice.document(words, random)
+}
+
+/// A message without meaning.
+fn plain(habits: Habits, random: &mut Random) -> (Opcode, Vec<u8>, Option<Document>) {
     let is_text = !random.one_in(3);
     let size =
         random.pick(&[0, 1, 20, 125, 126, 500, 5_000, 5_000, MESSAGE_SIZE_MAX, 7_000, HELD_SIZE_MAX, 9_000]);
     let mut payload = if is_text { text(random, size) } else { random.bytes(size) };
-    if is_text && !escapes {
-        // Not the beginning of a document that nests too deep to be redacted.
+    if is_text && (!habits.escapes || habits.format == Some(Format::Json)) {
+        // Not the beginning of a document, as of one that nests too deep to be redacted.
         payload.insert(0, b'a');
     }
     if random.one_in(5) {
         let at = random.below(payload.len() + 1);
         let at = (0..=at).rev().find(|at| !is_text || is_boundary(&payload, *at)).unwrap_or(0);
-        let escaped = if escapes { TOKEN_ESCAPED } else { TOKEN };
-        let token = random.pick(&[TOKEN, TOKEN, escaped, escaped, DEEP, DEEP]);
+        let escaped = if habits.escapes { TOKEN_ESCAPED } else { TOKEN };
+        let deep = if habits.deepens { DEEP } else { TOKEN };
+        let token = random.pick(&[TOKEN, TOKEN, escaped, escaped, deep, deep]);
         payload.splice(at..at, token.iter().copied());
     }
-    if packs && !is_text {
-        pack(&mut payload, random);
-    }
-    let fragments = 1 + random.pick(&[0, 0, 0, 1, 2, 10, 20]);
-    let is_compressed = random.one_in(2) && compresses;
-    // Which fragment inflates beyond the limit only the inflater knows: what is before it would be a guess.
-    let is_guess = is_compressed && size >= MESSAGE_SIZE_MAX;
-    Sent::Message {
-        opcode: if is_text { Opcode::Text } else { Opcode::Binary },
-        payload,
-        fragments: if is_guess { fragments.min(FRAGMENTS_MAX) } else { fragments },
-        ping_between: random.one_in(4) && !is_guess,
-        is_compressed,
-    }
+    let document = if is_text { None } else { habits.packed(&mut payload, random) };
+    (if is_text { Opcode::Text } else { Opcode::Binary }, payload, document)
 }
 
 /// Text with characters of every length.

@@ -33,6 +33,8 @@ pub struct Told {
     pub ends: Vec<Ended>,
     /// Answers to dropped messages: those that came, and those that were left out.
     pub replies: (u64, u64),
+    /// Messages that passed rewritten.
+    pub rewritten: u64,
 }
 
 impl Told {
@@ -44,6 +46,7 @@ impl Told {
             controls: Default::default(),
             ends: Vec::new(),
             replies: (0, 0),
+            rewritten: 0,
         }
     }
 }

@@ -78,6 +78,7 @@ fn play(seed: u64, scenario: &Scenario) -> Result<Told, String> {
             checker::check_end(&world, &oracle)?;
             let stats = &world.worker.stats()[0];
             world.told.replies = (stats.replies_sent, stats.replies_omitted);
+            world.told.rewritten = stats.rewritten;
             return Ok(world.told);
         }
         world.step(scenario, &mut oracle, &mut random)?;
@@ -230,15 +231,18 @@ impl World {
                 (step.consumed, sent)
             });
             at += consumed;
+            let is_idle = sent.is_none() && at == input.len();
+            if let Some(sent) = sent {
+                // Before any answer: what is compressed later may refer to it.
+                self.receivers[direction.index()]
+                    .read(&sent)
+                    .map_err(|error| format!("{}: {error}", direction.name()))?;
+            }
             if takes_replies {
                 self.take_replies()?;
             }
-            match sent {
-                Some(sent) => self.receivers[direction.index()]
-                    .read(&sent)
-                    .map_err(|error| format!("{}: {error}", direction.name()))?,
-                None if at == input.len() => return Ok(()),
-                None => {}
+            if is_idle {
+                return Ok(());
             }
         }
     }

@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use wsi_inspect::{Condition, Initiator, Outcome};
-use wsi_policy::{Action, Direction, FailureMode, Mode};
-use wsi_sim::world;
+use wsi_policy::{Action, Change, Direction, FailureMode, Mode};
+use wsi_sim::{document::Format, world};
 
 /// Of a fixed beginning, so that it does not depend on luck.
 const SEEDS: u64 = 4_000;
@@ -13,11 +13,19 @@ const SEEDS: u64 = 4_000;
 #[test]
 fn every_condition_and_every_end_is_reached() {
     let (mut reached, mut ends, mut replies) = (BTreeSet::new(), BTreeSet::new(), (0, 0));
+    let mut changed = BTreeSet::new();
     for seed in 0..SEEDS {
         let (scenario, told) = world::run(seed).unwrap();
         for verdict in told.verdicts.iter().flatten() {
             let what = (verdict.rule.clone(), outcome(verdict.outcome));
-            reached.insert((format!("{} {}", what.0, what.1), scenario.policy.mode == Mode::Detect));
+            let detects = scenario.policy.mode == Mode::Detect;
+            if ["sequence", "order", "duplicate", "rewrite"].iter().any(|rule| what.0.starts_with(rule)) {
+                reached.insert((format!("{} {} {:?}", what.0, what.1, scenario.format), detects));
+            }
+            reached.insert((format!("{} {}", what.0, what.1), detects));
+        }
+        if let ([rewrite], 1..) = (&scenario.policy.rewrites[..], told.rewritten) {
+            changed.insert(format!("{:?} {}", scenario.format, change(&rewrite.change)));
         }
         replies = (replies.0 + told.replies.0, replies.1 + told.replies.1);
         ends.extend(told.ends.iter().map(|end| (end.initiator.name(), end.code)));
@@ -43,6 +51,23 @@ fn every_condition_and_every_end_is_reached() {
             reached.contains(&(rule.to_owned(), false)) && reached.contains(&(rule.to_owned(), true)),
             "{rule}"
         );
+    }
+    for format in [Format::Json, Format::MessagePack, Format::Protobuf].map(Some) {
+        for (rule, outcome) in ["sequence-1", "order-1", "duplicate-1"]
+            .into_iter()
+            .flat_map(|rule| ["drop", "alert", "close 1008"].map(|outcome| (rule, outcome)))
+        {
+            for detects in [false, true] {
+                let wanted = (format!("{rule} {outcome} {format:?}"), detects);
+                assert!(reached.contains(&wanted), "{wanted:?}");
+            }
+        }
+        let wanted = (format!("rewrite-1 drop {format:?}"), false);
+        assert!(reached.contains(&wanted), "{wanted:?}");
+        for what in ["remove", "set", "mask", "hash"] {
+            let wanted = format!("{format:?} {what}");
+            assert!(changed.contains(&wanted), "{wanted}");
+        }
     }
     for rule in [
         "content-filter-1/max-message-size close 1009",
@@ -79,6 +104,15 @@ fn a_seed_plays_the_same_again() {
             assert_eq!(first.messages[direction], second.messages[direction]);
         }
         assert_eq!(first.ends, second.ends);
+    }
+}
+
+fn change(change: &Change) -> &'static str {
+    match change {
+        Change::Remove => "remove",
+        Change::Set(_) => "set",
+        Change::Mask { .. } => "mask",
+        Change::Hash(_) => "hash",
     }
 }
 

@@ -271,7 +271,10 @@ fn unfit(subject: Subject<'_>) -> Vec<String> {
 fn one_by_one(policy: &Policy) -> (Policy, Vec<String>) {
     let states = policy.states.iter().map(|rule| rule.name.as_str());
     let untried = policy.violations.iter().map(|_| "violations").chain(states);
-    let untried = untried.map(|rule| format!("{rule}: not tried, each attack is alone")).collect();
+    let untried = untried.map(|rule| format!("{rule}: not tried, each attack is alone"));
+    let rewrites = policy.rewrites.iter();
+    let rewrites = rewrites.map(|rule| format!("{}: not tried, what it changes is no attack", rule.name));
+    let untried = untried.chain(rewrites).collect();
     // Each attack is a connection of its own, all of one client.
     let of_connection = |limit: &RateLimit| RateLimit { per: of_connection(limit.per), ..limit.clone() };
     let rate_limits = policy.rate_limits.iter().map(of_connection).collect();
@@ -289,12 +292,20 @@ fn bare(policy: &Policy) -> Policy {
         control_frames_per_second: per_second.max(Limits::CONTROL_FRAMES_PER_SECOND_DEFAULT),
         ..policy.limits
     };
-    Policy { validations: Vec::new(), rate_limits: Vec::new(), limits, ..policy.clone() }
+    Policy {
+        validations: Vec::new(),
+        rate_limits: Vec::new(),
+        // They drop what isn't of their format.
+        rewrites: Vec::new(),
+        limits,
+        ..policy.clone()
+    }
 }
 
 fn is_bare(policy: &Policy) -> bool {
     policy.validations.is_empty()
         && policy.rate_limits.is_empty()
+        && policy.rewrites.is_empty()
         && policy.limits.control_frames_per_second >= Limits::CONTROL_FRAMES_PER_SECOND_DEFAULT
 }
 

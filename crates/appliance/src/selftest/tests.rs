@@ -46,6 +46,15 @@ fn nothing_slips_past_the_product() {
     }
 }
 
+/// What a rewrite can't read is dropped, which is neither an attack that was found nor a good message that went wrong.
+#[test]
+fn a_rewrite_hides_nothing() {
+    let with = policy(r#"}; rewrite { at "/user/ip"; remove "#);
+    let (with, without) = (findings(&with, &product), findings(&policy(""), &product));
+    assert_eq!((with.slipped(), with.wrong()), (0, 0), "{:?}", with.slips);
+    assert_eq!(rows(&with, &[Class::Benign]), rows(&without, &[Class::Benign]));
+}
+
 /// Both endpoints, as if there were nothing between them.
 #[derive(Default)]
 struct PassThrough {

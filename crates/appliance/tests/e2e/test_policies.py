@@ -133,10 +133,30 @@ def test_chat_moderation(tmp_path):
             client.send(say("come to discord.gg/abc"))
             assert "not allowed" in json.loads(client.recv(timeout=5))["text"]
             # Too fast is too much.
+            server.heard.clear()
             for number in range(12):
-                client.send(say(f"number {number}"))
+                client.send(say(chr(ord("a") + number)))
             assert json.loads(client.recv(timeout=5))["text"] == "You write too fast."
             assert 1 <= len(server.wait(1)) < 12
+        # The same twice is patience, a third time is not, however it is spelled; in another room it is something else.
+        server.heard.clear()
+        with connect(url, proxy=None) as client:
+            same = [say("buy gold now"), say("BUY  gold, now!!! 42"), say("buyyy g\u043eld n\uff4fw"), say("b.u.y gold\u200b now 43")]
+            for message in same:
+                client.send(message)
+            client.send(say("buy gold now", room="trade"))
+            assert server.wait(3) == [*same[:2], say("buy gold now", room="trade")]
+        # Of what the server says of its members, others hear no address, and a name in place of the account.
+        for number in (1, 2):
+            member = {"account": "ann@example.com", "ip": "192.0.2.7", "name": "Ann"}
+            server.answers[say(f"hello {number}", room="lobby")] = json.dumps({"type": "message", "text": "hi", "member": member})
+        with connect(url, proxy=None) as client:
+            members = []
+            for number in (1, 2):
+                client.send(say(f"hello {number}", room="lobby"))
+                members.append(json.loads(client.recv(timeout=5))["member"])
+            assert members[0] == members[1] and members[0].keys() == {"account", "name"} and members[0]["name"] == "Ann"
+            assert len(members[0]["account"]) == 32 and set(members[0]["account"]) <= set("0123456789abcdef")
         closes(url, json.dumps({"type": "shout", "text": "x"}), code=1007)
         closes(url, say("<script>alert(1)</script>"), code=1008)
         closes(url, *[say(str(number)) for number in range(40)], code=1008)
@@ -165,12 +185,19 @@ def action(sequence: int, body: bytes) -> bytes:
 def test_gaming(tmp_path):
     move = field(2, single(1, 0.5) + single(2, -1.0))
     fire = field(3, b"\x08\x02" + single(2, 90.0))
+    talk = field(4, field(1, b"gg"))
+    join, leave = field(5, field(1, b"ann")), field(6, b"")
     with running("gaming", tmp_path) as (url, server):
         with connect(url, proxy=None) as client:
-            good = [action(1, move), action(2, fire), action(3, field(4, field(1, b"gg")))]
+            good = [action(1, talk), action(2, join), action(3, move), action(4, fire), action(5, talk)]
             for message in good:
                 client.send(message)
-            assert server.wait(3) == good
+            assert server.wait(5) == good
+            # What was recorded and is played back is lost, and so is what comes with an older number.
+            server.heard.clear()
+            for message in (good[3], action(2, move), action(6, move)):
+                client.send(message)
+            assert server.wait(1) == [action(6, move)]
             # Twenty shots at once: eight pass, and moving is not held up by it.
             server.heard.clear()
             for number in range(20):
@@ -179,6 +206,13 @@ def test_gaming(tmp_path):
             heard = server.wait(8)
             assert heard[-1] == action(50, move)
             assert 5 <= len(heard) <= 12
+        # Nobody acts who has not joined, or has left.
+        server.heard.clear()
+        closes(url, action(1, move), code=1008)
+        closes(url, action(1, join), action(2, join), code=1008)
+        closes(url, action(1, join), action(2, move), action(3, leave), action(4, talk), action(5, fire), code=1008)
+        assert server.wait(5) == [action(1, join), action(1, join), action(2, move), action(3, leave), action(4, talk)]
+        closes(url, action(1, field(5, field(1, b"a name"))), code=1007)
         closes(url, action(1, field(2, single(1, 7.0))), code=1007)
         closes(url, action(1, move) + b"\x7a\x00", code=1007)
         closes(url, b"\xff", code=1007)
@@ -204,6 +238,19 @@ def test_trading(tmp_path):
                 client.send(message)
                 assert json.loads(client.recv(timeout=5))["type"] == "reject"
             assert server.wait(1) == [], "none of them arrived, and the connection lives"
+            # An order with a number that was used does not arrive; one that was refused has used none.
+            server.heard.clear()
+            sequence = [order(seq=1), order(seq=1), order(seq=2, quantity=0), order(seq=2), order(seq=1, id="a-2"), order(seq=4)]
+            for message in sequence:
+                client.send(message)
+            assert json.loads(client.recv(timeout=5))["type"] == "reject"
+            assert server.wait(3) == [sequence[0], sequence[3], sequence[5]]
+            # Quotes of a symbol are numbered: one after a gap arrives, and is recorded; an older one does not arrive.
+            for number, seq in enumerate((1, 2, 5, 4, 6)):
+                ask = json.dumps({"type": "cancel", "id": f"q-{number}"})
+                server.answers[ask] = json.dumps({"type": "quote", "symbol": "MSFT", "bid": 1, "ask": 2, "seq": seq})
+                client.send(ask)
+            assert [json.loads(client.recv(timeout=5))["seq"] for _ in range(4)] == [1, 2, 5, 6]
             # A quote that makes no sense is recorded, not withheld.
             client.send(json.dumps({"type": "ping"}))
             assert json.loads(client.recv(timeout=5))["bid"] == -1
@@ -217,6 +264,8 @@ def test_trading(tmp_path):
     verdicts = [record for record in records if record["event"] == "verdict"]
     assert all(len(record["payload_sha256"]) == 64 for record in verdicts if record["action"] == "drop")
     assert {"validation-1", "validation-2"} <= {record["rule"] for record in verdicts}
+    assert [record["action"] for record in verdicts if record["rule"] == "sequence-1"] == ["drop"] * 2
+    assert [record["action"] for record in verdicts if record["rule"] == "sequence-2"] == ["alert", "drop"]
     assert run_binary("audit", "verify", str(tmp_path / "audit.jsonl")).returncode == 0
 
 
@@ -285,7 +334,7 @@ def test_api_gateway(tmp_path):
         closes(base + "/graphql", json.dumps(peek), code=1008, **graphql)
 
 
-@pytest.mark.parametrize("name", ["chat-moderation", "trading", "api-gateway"])
+@pytest.mark.parametrize("name", POLICIES)
 def test_its_recorded_conversation_is_judged(name):
     done = run_binary("replay", "-c", str(CONFIG / f"{name}.kdl"), str(CONFIG / "captures" / f"{name}.jsonl"))
     assert done.returncode == 1, done.stdout + done.stderr

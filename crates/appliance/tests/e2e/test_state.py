@@ -21,7 +21,7 @@ ORDER = """
         state "open"      { on "chat"; on "move"; on "logout" to="connected" direction="to-server" }
         action "drop"
     }"""
-DUPLICATE = 'duplicate { field "/text"; within-ms 600000 }'
+DUPLICATE = 'duplicate { field "/text"; compare "similar"; within-ms 600000 }'
 SECRET = "secret-of-the-payload"
 
 

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use kdl::KdlNode;
 use wsi_policy::CloseCode;
 use wsi_policy::{
-    Action, Directions, Discriminator, Duplicate, MessageFormat, Order, Sequence, State, StateCheck,
+    Action, Compare, Directions, Discriminator, Duplicate, MessageFormat, Order, Sequence, State, StateCheck,
     StateRule, Transition, UnknownTypes, Validation,
 };
 
@@ -106,8 +106,10 @@ fn read_sequence(rule: &Rule<'_>, findings: &mut Findings) -> Option<StateRule> 
 fn read_duplicate(rule: &Rule<'_>, findings: &mut Findings) -> Option<StateRule> {
     let block = rule.block();
     let window = rule.integer("window", 1, WINDOW_MAX, findings);
+    let compares = [("exact", Ok(Compare::Exact)), ("similar", Ok(Compare::Similar))];
     let duplicate = Duplicate {
         field: rule.pointer("field", findings),
+        compare: choose(block, "compare", &compares, findings).unwrap_or_default(),
         within_ms: rule
             .integer("within-ms", 1, WITHIN_MS_MAX, findings)
             .unwrap_or(Duplicate::WITHIN_MS_DEFAULT),

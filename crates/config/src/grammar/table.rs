@@ -203,6 +203,7 @@ static STATE: &[Form] =
 static DUPLICATE: &[Form] = &[
     FIELD,
     KEY,
+    leaf("compare", "compare \"similar\""),
     leaf("window", "window 10"),
     leaf("within-ms", "within-ms 10000"),
     leaf("max-repeats", "max-repeats 0"),

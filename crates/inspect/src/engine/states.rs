@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use wsi_policy::{
-    Action, Direction, Discriminator, Duplicate, Order, Sequence, StateCheck, StateRule, UnknownTypes,
+    Action, Compare, Direction, Discriminator, Duplicate, Order, Sequence, StateCheck, StateRule,
+    UnknownTypes,
 };
 use wsi_schema::json;
 
@@ -26,7 +27,7 @@ pub(crate) struct StatePlan {
 pub(crate) enum Check {
     Sequence { field: Place, step: Option<i128>, on_gap: Action, on_repeat: Action },
     Order(OrderTable),
-    Duplicate { field: Option<Place>, within_ns: u64, repeats_max: u32, action: Action },
+    Duplicate { field: Option<Place>, compare: Compare, within_ns: u64, repeats_max: u32, action: Action },
 }
 
 /// Which type of message may come in which state, and which state follows.
@@ -65,9 +66,10 @@ impl StatePlan {
             StateCheck::Order(order) => {
                 Check::Order(OrderTable::new(order, place("discriminator", &order.discriminator)?))
             }
-            StateCheck::Duplicate(Duplicate { field: at, within_ms, repeats_max, action }) => {
+            StateCheck::Duplicate(Duplicate { field: at, compare, within_ms, repeats_max, action }) => {
                 Check::Duplicate {
                     field: at.as_ref().map(|at| field("field", at)).transpose()?,
+                    compare: *compare,
                     within_ns: within_ms.saturating_mul(1_000_000),
                     repeats_max: *repeats_max,
                     action: *action,

@@ -104,14 +104,9 @@ impl Ledger {
         self.states.get_mut(at).map(|entry| &mut entry.memory)
     }
 
-    /// A message is about to be judged: what one before it would have led to is of no interest any more.
-    pub fn forget_dues(&mut self) {
-        self.states.iter_mut().for_each(|entry| entry.memory.expect(None));
-    }
-
-    /// The message that was judged has passed.
-    pub fn settle_dues(&mut self) {
-        self.states.iter_mut().for_each(|entry| entry.memory.settle());
+    /// The message that was judged has passed, or not: then what it would have led to is forgotten.
+    pub fn settle_dues(&mut self, has_passed: bool) {
+        self.states.iter_mut().for_each(|entry| entry.memory.settle(has_passed));
     }
 
     /// Memory that has come since the beginning, in bytes.

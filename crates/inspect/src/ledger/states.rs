@@ -66,9 +66,9 @@ impl StateMemory {
         self.due = due;
     }
 
-    /// The message has passed.
-    pub fn settle(&mut self) {
-        let Some((key, value)) = self.due.take() else { return };
+    /// The message has passed, or not.
+    pub fn settle(&mut self, has_passed: bool) {
+        let Some((key, value)) = self.due.take().filter(|_| has_passed) else { return };
         match (&mut self.values, value) {
             (Values::Sequence(numbers), Value::Number(number)) => numbers.put(key, number),
             (Values::Order(states), Value::State(state)) => states.put(key, state),

@@ -82,32 +82,19 @@ fn inspect_stages(
     let stages = run_stages(engine, subject, rated, &budget, &mut passed, worker, sink);
     let is_inspected = stages.is_ok();
     let verdict = match stages {
-        Ok(()) => match &passed.alert {
-            None => Verdict::Allow(Permit::new()),
-            Some(alert) => judge(engine, subject, alert, worker, sink),
-        },
+        Ok(()) => let_pass(engine, subject, passed, None, &budget, worker, sink),
         Err(Stop::Finding(finding)) => judge(engine, subject, &finding, worker, sink),
         Err(Stop::CouldNotInspect(condition)) => match passed.redaction.take() {
+            _ if !engine.fails_open() => fail(engine, subject, condition, worker, sink),
             // It would pass, but not as it is, and what becomes of it could not be inspected either.
-            Some(finding) if engine.fails_open() => modify::give_up(engine, subject, finding, worker, sink),
-            _ => fail(engine, subject, condition, worker, sink),
+            Some(finding) => modify::give_up(engine, subject, finding, worker, sink),
+            None => let_pass(engine, subject, passed, Some(condition), &budget, worker, sink),
         },
     };
-    let rewrites = &engine.plan(subject.direction).rewrites;
-    let verdict = match verdict {
-        Verdict::Allow(permit) if passed.redaction.is_some() || !rewrites.is_empty() => {
-            let verdict = modify::modify(engine, subject, passed.redaction, permit, &budget, worker, sink);
-            worker.lap(Stage::Modify);
-            verdict
-        }
-        verdict => verdict,
-    };
-    // Only what passes is remembered, and a message that could not be changed may not.
-    if let Some(ledger) = &mut rated.ledger
-        && is_inspected
-        && matches!(verdict, Verdict::Allow(_) | Verdict::Replace(..))
-    {
-        ledger.settle_dues();
+    if let Some(ledger) = &mut rated.ledger {
+        // Only what passes is remembered, and a message that could not be changed may not.
+        let passes = matches!(verdict, Verdict::Allow(_) | Verdict::Replace(..));
+        ledger.settle_dues(is_inspected && passes);
     }
     verdict
 }
@@ -118,6 +105,40 @@ struct Passed {
     alert: Option<Finding>,
     /// Something in it is to be hidden.
     redaction: Option<Finding>,
+}
+
+/// What becomes of a message that no rule stops, or that passes though it could not be inspected.
+fn let_pass(
+    engine: &Engine,
+    subject: Subject<'_>,
+    passed: Passed,
+    failed: Option<Condition>,
+    budget: &Budget,
+    worker: &mut Worker,
+    sink: &mut dyn EventSink,
+) -> Verdict {
+    if passed.redaction.is_none() && engine.plan(subject.direction).rewrites.is_empty() {
+        return permit(engine, subject, &passed, failed, worker, sink);
+    }
+    let verdict = modify::modify(engine, subject, passed, failed, budget, worker, sink);
+    worker.lap(Stage::Modify);
+    verdict
+}
+
+/// Tells what is to be told of a message that passes.
+fn permit(
+    engine: &Engine,
+    subject: Subject<'_>,
+    passed: &Passed,
+    failed: Option<Condition>,
+    worker: &mut Worker,
+    sink: &mut dyn EventSink,
+) -> Verdict {
+    match (failed, &passed.alert) {
+        (Some(condition), _) => fail(engine, subject, condition, worker, sink),
+        (None, Some(alert)) => judge(engine, subject, alert, worker, sink),
+        (None, None) => Verdict::Allow(Permit::new()),
+    }
 }
 
 /// Inspects what a ping, a pong or a close reason carries: content rules only.

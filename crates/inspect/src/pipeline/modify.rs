@@ -3,7 +3,7 @@
 use wsi_policy::{Action, Mode};
 use wsi_ws::HEADER_SIZE_MAX;
 
-use super::{Budget, Finding, Permit, Stop, Subject, Verdict, check_utf8, fail, judge, tell};
+use super::{Budget, Finding, Passed, Permit, Stop, Subject, Verdict, check_utf8, fail, judge, tell};
 use crate::{
     condition::Condition,
     engine::Engine,
@@ -21,25 +21,42 @@ const ROUNDS_MAX: usize = 4;
 pub(super) fn modify(
     engine: &Engine,
     subject: Subject<'_>,
+    passed: Passed,
+    failed: Option<Condition>,
+    budget: &Budget,
+    worker: &mut Worker,
+    sink: &mut dyn EventSink,
+) -> Verdict {
+    // First of all: a message that can't be rewritten is stopped, and nothing says that it has passed.
+    let rewritten = match rewrite(engine, subject, worker) {
+        Ok(rewritten) => rewritten,
+        Err(finding) => {
+            count(engine, worker, |stats| stats.rewrite_failures += 1);
+            return judge(engine, subject, &finding, worker, sink);
+        }
+    };
+    let verdict = super::permit(engine, subject, &passed, failed, worker, sink);
+    match (verdict, rewritten, passed.redaction) {
+        (Verdict::Allow(permit), Some(buffer), redaction) => {
+            replace(engine, (subject, buffer), redaction, permit, budget, worker, sink)
+        }
+        (Verdict::Allow(permit), None, Some(finding)) => {
+            redact(engine, subject, finding, permit, budget, worker, sink)
+        }
+        (verdict, ..) => verdict,
+    }
+}
+
+/// Lets a message pass as it was rewritten, with whatever is to be hidden in that.
+fn replace(
+    engine: &Engine,
+    (subject, buffer): (Subject<'_>, Vec<u8>),
     redaction: Option<Finding>,
     permit: Permit,
     budget: &Budget,
     worker: &mut Worker,
     sink: &mut dyn EventSink,
 ) -> Verdict {
-    let buffer = match rewrite(engine, subject, worker) {
-        Ok(Some(buffer)) => buffer,
-        Ok(None) => {
-            return match redaction {
-                Some(finding) => redact(engine, subject, finding, permit, budget, worker, sink),
-                None => Verdict::Allow(permit),
-            };
-        }
-        Err(finding) => {
-            count(engine, worker, |stats| stats.rewrite_failures += 1);
-            return judge(engine, subject, &finding, worker, sink);
-        }
-    };
     let rewritten = Subject { payload: &buffer[HEADER_SIZE_MAX..], ..subject };
     // What stood apart before may stand together now.
     let redaction = match inspect_again(engine, rewritten, worker) {

@@ -2,7 +2,8 @@
 
 use std::hash::{BuildHasher, Hash, Hasher};
 
-use wsi_policy::{Action, UnknownTypes};
+use wsi_policy::{Action, Compare, UnknownTypes};
+use wsi_scan::normalize::likeness;
 
 use super::schema::Decoded;
 use crate::{
@@ -37,7 +38,6 @@ pub(crate) fn check<E>(
     judged: Judged<'_>,
     mut tell: impl FnMut(Finding) -> Result<(), E>,
 ) -> Result<(), E> {
-    ledger.forget_dues();
     for each in &plan.states {
         if !each.config.reading.messages.contains(judged.subject.opcode) {
             continue;
@@ -67,8 +67,9 @@ impl StatePlan {
                 facts.judge_number(memory, field, *step, (*on_gap, *on_repeat))
             }
             Check::Order(order) => facts.judge_order(memory, order, is_judged),
-            Check::Duplicate { field, within_ns, repeats_max, action } => {
-                facts.judge_text(memory, field.as_ref(), *within_ns, (*repeats_max, *action))
+            Check::Duplicate { field, compare, within_ns, repeats_max, action } => {
+                let text = facts.text(field.as_ref(), *compare);
+                facts.judge_text(memory, text, *within_ns, (*repeats_max, *action))
             }
         }
     }
@@ -147,19 +148,12 @@ impl Facts<'_> {
     fn judge_text(
         &self,
         memory: &StateMemory,
-        field: Option<&Place>,
+        text: Option<u64>,
         within_ns: u64,
         (repeats_max, action): (u32, Action),
     ) -> Opinion {
-        let Judged { engine, subject, decoded, now_ns } = self.judged;
-        let text = match (field, decoded, &self.plan.format) {
-            (None, ..) => hash_of_payload(engine, subject.payload),
-            (Some(field), Some(decoded), Some(format)) => match decoded.name(format, field) {
-                Some(text) => hash_of_text(engine, &text),
-                None => return Opinion::default(),
-            },
-            (Some(_), ..) => return Opinion::default(),
-        };
+        let Judged { subject, now_ns, .. } = self.judged;
+        let Some(text) = text else { return Opinion::default() };
         let key = self.key(&(subject.direction, text));
         let sent = memory.sent(key).filter(|sent| now_ns.saturating_sub(sent.at_ns) < within_ns);
         let Some(sent) = sent else {
@@ -167,11 +161,29 @@ impl Facts<'_> {
         };
         let repeats = sent.repeats.saturating_add(1);
         let fault = (repeats > repeats_max).then(|| {
-            let place =
-                if field.is_some() { format!("\"{}\"", self.place()) } else { "the message".to_owned() };
+            let place = match self.place() {
+                "" => "the message".to_owned(),
+                place => format!("\"{place}\""),
+            };
             (action, format!("{place} repeats what was sent within {} ms", within_ns / 1_000_000))
         });
         Opinion { fault, due: Some((key, Value::Sent(Sent { repeats, ..sent }))) }
+    }
+
+    /// What stands for the text that is compared, if the message has it.
+    fn text(&self, field: Option<&Place>, compare: Compare) -> Option<u64> {
+        let Judged { engine, subject, decoded, .. } = self.judged;
+        let of_text = |text: &str| match compare {
+            Compare::Exact => engine.hash(text),
+            Compare::Similar => hash_of_letters(engine, text),
+        };
+        match (field, decoded, &self.plan.format) {
+            (None, ..) => Some(
+                std::str::from_utf8(subject.payload).map_or_else(|_| engine.hash(subject.payload), of_text),
+            ),
+            (Some(field), Some(decoded), Some(format)) => Some(of_text(&decoded.name(format, field)?)),
+            (Some(_), ..) => None,
+        }
     }
 
     /// What is remembered together: the value of the key, and `more`.
@@ -204,27 +216,17 @@ impl Opinion {
     }
 }
 
-/// Of a payload that may be text.
-fn hash_of_payload(engine: &Engine, payload: &[u8]) -> u64 {
-    match std::str::from_utf8(payload) {
-        Ok(text) => hash_of_text(engine, text),
-        Err(_) => engine.hash(payload),
-    }
-}
-
-/// The same for texts that differ in case, in what is neither letter nor digit, or in how often a letter is repeated.
-fn hash_of_text(engine: &Engine, text: &str) -> u64 {
+/// The same for texts with the same letters, whatever their case and script, how often each is repeated, and what stands between.
+fn hash_of_letters(engine: &Engine, text: &str) -> u64 {
     let mut hasher = engine.hasher().build_hasher();
     let mut last = None;
-    let letters = text.chars().filter(|one| one.is_alphanumeric()).flat_map(char::to_lowercase);
+    let text_alike = likeness(text);
+    let letters = text_alike.chars().filter(|one| one.is_alphabetic()).flat_map(char::to_lowercase);
     for letter in letters {
         if last.replace(letter) != Some(letter) {
             hasher.write_u32(letter.into());
         }
     }
-    if last.is_none() {
-        // Only signs: they are what was said.
-        return engine.hash(text);
-    }
-    hasher.finish()
+    // Only digits and signs: they are what was said.
+    if last.is_some() { hasher.finish() } else { engine.hash(text) }
 }
