@@ -209,11 +209,24 @@ fn unicode_disguises_are_folded() {
         "ᴇᴠᴀʟ(",
         "ᴇ\u{34f}vaꓡ(",
         "\u{202e}eval\u{202c}(",
+        "e\0v\0\0al(",
+        r"e\u0000val(",
+        "e\u{335}v\u{336}al(",
+        "e\u{fff9}val(",
+        "%6\u{200b}5val(",
+        "\u{ff05}65val(",
+        "\\u00\u{2060}65val(",
+        r"\u00\u200b65val(",
+        "\u{ff06}#101;val(",
+        "%EF%BC%8565val(",
+        "%6&#x200b;5val(",
     ] {
         let text = format!("Привет, {text}1)");
         assert!(texts(DEFAULT, 4, &text).iter().any(|view| view.to_lowercase().contains("eval(")), "{text}");
         assert!(!texts(Kinds::ESCAPES, 4, &text).iter().any(|view| view.to_lowercase().contains("eval(")));
     }
+    // What is no letter keeps its distance.
+    assert_eq!(texts(DEFAULT, 4, "a\0-\0b \0c\0"), [""; 0]);
     // Words of the script itself can be found as well.
     assert!(shows(DEFAULT, "при\u{200b}вет", "привет"));
     assert_eq!(texts(DEFAULT, 4, "日本語、テスト"), [""; 0]);

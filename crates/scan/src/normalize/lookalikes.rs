@@ -45,7 +45,7 @@ pub(crate) fn fold_tracked(
 }
 
 /// The size of what could be the beginning of a character at the end of `text`.
-fn cut_size(text: &[u8]) -> usize {
+pub(crate) fn cut_size(text: &[u8]) -> usize {
     let is_cut = |size: usize| match text[text.len() - size] {
         0xc0..=0xdf => size < 2,
         0xe0..=0xef => size < 3,
