@@ -250,6 +250,17 @@ fn base64_is_decoded_with_and_without_padding() {
         assert_eq!(texts(DEFAULT, 4, &message), [""; 0]);
     }
     assert_eq!(texts(ALL, 4, "aaaabbbbccccddd"), [""; 0]);
+    // eval(1), which is text, in a short run; and in lines that mail would make.
+    for text in [
+        "ZXZhbCgxKQ==",
+        "id ZXZhbCg= of",
+        r#"{"d":"ZXZhbCgxKQ"}"#,
+        "c29tZSB0ZXh0IHRoZW4gZX\r\nZhbCgxKSBhbmQgbW9yZQ==",
+        r"ZX\nZh\nbC\ngxKQ==",
+    ] {
+        assert!(shows(ALL, text, "eval("), "{text}");
+    }
+    assert_eq!(texts(ALL, 4, "hello, another word\nthat encodes nothing"), [""; 0]);
     let (seen, _) = views(&[ALL], 4, "PHNjcmlwdD5hbGVydCgxKTwvc2NyaXB0Pj8%2bPz4");
     assert!(seen.iter().any(|(view, _)| view == b"<script>alert(1)</script>?>?>"), "percent in base64");
 }

@@ -64,6 +64,8 @@ DISGUISES = {
 }
 TOO_DEEP = "ev%2525252561l("
 BASE64 = '{"data":"' + base64.b64encode(b"  run eval(1) now").decode() + '"}'
+BASE64_SHORT = '{"data":"' + base64.b64encode(b"eval(1)").decode() + '"}'
+BASE64_WRAPPED = json.dumps({"body": base64.encodebytes(b"x" * 55 + b"eval(1)" + b"y" * 40).decode()})
 
 BENIGN = [
     "50% off; 100%25 of %zz",
@@ -116,11 +118,12 @@ def test_a_disguised_token_is_found(inspector, shared_backend, text, opcode, del
 
 @both
 @opcodes
-def test_base64_is_decoded_where_asked_for(everything, inspector, shared_backend, opcode, direction):
-    attempt(everything, shared_backend, attack(BASE64, opcode=opcode), direction)
+@pytest.mark.parametrize("text", [BASE64, BASE64_SHORT, BASE64_WRAPPED], ids=["long", "short", "wrapped"])
+def test_base64_is_decoded_where_asked_for(everything, inspector, shared_backend, text, opcode, direction):
+    attempt(everything, shared_backend, attack(text, opcode=opcode), direction)
     pair = open_pair(inspector, shared_backend)
     sender, _ = pair.ends(direction)
-    octets = BASE64.encode()
+    octets = text.encode()
     assert_passes(pair, direction, sender.framer.frame(opcode, octets), [(opcode, octets)])
     pair.close()
 

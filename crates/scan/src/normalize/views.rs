@@ -289,11 +289,30 @@ impl<B, F: FnMut(&[u8], Kinds) -> ControlFlow<B>> Walk<'_, F> {
             flow?;
         }
         if self.normalizer.kinds.contains(Kinds::BASE64) {
-            let mut decoded = self.buffers.take();
-            Runs::default().decode(text, true, &mut decoded);
-            let flow = self.decoded(&decoded, kinds.union(Kinds::BASE64), depth_left);
+            let (mut decoded, mut joined) = (self.buffers.take(), self.buffers.take());
+            let work = [&mut decoded, &mut joined];
+            let flow = self.base64(text, work, kinds.union(Kinds::BASE64), depth_left);
             self.buffers.give(decoded);
+            self.buffers.give(joined);
             flow?;
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn base64(
+        &mut self,
+        text: &[u8],
+        [decoded, joined]: [&mut Vec<u8>; 2],
+        kinds: Kinds,
+        depth_left: u32,
+    ) -> Step<B> {
+        Runs::default().decode(text, true, decoded);
+        self.decoded(decoded, kinds, depth_left)?;
+        if memchr::memchr2(b'\r', b'\n', text).is_some() {
+            Runs::joining_lines().decode(text, true, joined);
+            if joined != decoded {
+                self.decoded(joined, kinds, depth_left)?;
+            }
         }
         ControlFlow::Continue(())
     }

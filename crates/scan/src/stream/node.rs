@@ -437,6 +437,8 @@ impl Base64 {
     ) -> Result<Flow, ScanError> {
         let mut out = Vec::new();
         self.runs.decode(bytes, is_last, &mut out);
+        // What lines hold together is not looked for, as it is in a text that comes whole.
+        walk.is_too_deep |= self.runs.is_wrapped();
         let Some(depth_left) = self.depth_left.checked_sub(1) else {
             if !out.is_empty() {
                 self.is_text = Some(self.is_text != Some(false) && base64::is_text(&out));
