@@ -213,6 +213,8 @@ fn unicode_disguises_are_folded() {
         r"e\u0000val(",
         "e\u{335}v\u{336}al(",
         "e\u{fff9}val(",
+        "\u{1f154}\u{1f185}\u{1f150}\u{1f17b}(",
+        "&eopf;v&af;&ascr;&NegativeVeryThinSpace;&lfr;(",
         "%6\u{200b}5val(",
         "\u{ff05}65val(",
         "\\u00\u{2060}65val(",
