@@ -162,7 +162,16 @@ mod tests {
 
     #[test]
     fn spellings_of_a_path_take_its_route() {
-        for spelling in ["/admin", "/%61dmin", "//admin", "/;x/admin", "/admin;v=1", "/%61%64min", "%2fadmin", "/%2Fadmin"] {
+        for spelling in [
+            "/admin",
+            "/%61dmin",
+            "//admin",
+            "/;x/admin",
+            "/admin;v=1",
+            "/%61%64min",
+            "%2fadmin",
+            "/%2Fadmin",
+        ] {
             assert!(route("/admin", None).matches("any", spelling), "{spelling}");
             assert!(route("/admin*", None).matches("any", spelling), "{spelling}");
         }
