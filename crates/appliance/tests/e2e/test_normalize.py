@@ -46,7 +46,7 @@ DISGUISES = {
     "mathematical": "".join(chr(0x1D41A + ord(letter) - ord("a")) for letter in "eval") + "(",
     "zero-width": "e\u200bv\u2060a\ufeffl\u00ad(",
     "cyrillic": "\u0435v\u0430l(",
-    "nul-in-the-word": "ev\0al(",
+    "nul-in-the-word": "ev\0al\0(",
     "nul-in-the-word-in-json": json.dumps({"text": "ev\0al("}),
     "struck-through": "e\u0336v\u0336a\u0336l\u0336(",
     "zero-width-in-percent": "%6\u200b5val(",
@@ -77,7 +77,7 @@ BENIGN = [
     "👩‍👩‍👧‍👦 family",
     json.dumps({"html": "<b>&lt;tag&gt;</b>", "text": "é\n", "nested": json.dumps({"x": "\u0001"})}),
     "information_schema_of_a_long_identifier",
-    "ev\0 al( e\0-val \0",
+    "ev\0 al( \0 e\0 val \0",
     "１００％ ＆ more； 50\uff05 off",
     base64.b64encode(bytes(range(256))).decode(),
 ]

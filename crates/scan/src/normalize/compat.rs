@@ -81,9 +81,10 @@ impl<T: Track> Pieces<'_, T> {
                     self.end(at)?;
                     self.start = at + size - 1;
                     size
-                } else if character == '\0' && !self.is_in_word(at, is_final) {
-                    self.end(at)?;
-                    1
+                } else if character == '\0' {
+                    let size = rest.bytes().take_while(|byte| *byte == 0).count();
+                    self.read_nuls(at, size, is_final)?;
+                    size
                 } else {
                     self.read(character, at)?;
                     character.len_utf8()
@@ -105,13 +106,18 @@ impl<T: Track> Pieces<'_, T> {
         ControlFlow::Continue(self.start)
     }
 
-    /// Whether the NUL at `at` stands in a word, or may do so: some readers pass over it.
-    fn is_in_word(&self, at: usize, is_final: bool) -> bool {
-        let is_letter = |byte: &u8| byte.is_ascii_alphanumeric();
-        let (before, after) = (&self.text[..at], &self.text[at..]);
-        let last = before.iter().rev().take(PIECE_SIZE_MAX).find(|byte| **byte != 0);
-        let nuls = after.iter().take(PIECE_SIZE_MAX).take_while(|byte| **byte == 0).count();
-        last.is_some_and(is_letter) && nuls < PIECE_SIZE_MAX && after.get(nuls).map_or(!is_final, is_letter)
+    /// NULs between visible characters, or where such may follow, are nothing: some readers pass over them. Others are pieces of their own.
+    fn read_nuls(&mut self, at: usize, size: usize, is_final: bool) -> ControlFlow<usize> {
+        let is_visible = |byte: &u8| byte.is_ascii_graphic() || !byte.is_ascii();
+        let is_behind = at > self.start && self.text.get(self.start).is_some_and(is_visible);
+        let is_before = self.text.get(at + size).map_or(!is_final, is_visible);
+        if at + size - self.start <= PIECE_SIZE_MAX && is_behind && is_before {
+            self.is_inert = false;
+        } else {
+            self.end(at)?;
+            self.start = at + size - 1;
+        }
+        ControlFlow::Continue(())
     }
 
     fn read(&mut self, character: char, at: usize) -> ControlFlow<usize> {
@@ -215,7 +221,7 @@ fn is_giant(character: char) -> bool {
 }
 
 /// Default_Ignorable_Code_Point of Unicode: soft hyphen, joiners and spaces without width, marks of direction, variation selectors,
-/// tags. Beside it NUL, of which only those in words are asked for, annotation marks, and strokes through letters.
+/// tags. Beside it NUL, of which only those between visible characters are asked for, annotation marks, and strokes through letters.
 fn is_ignorable(character: char) -> bool {
     matches!(
         character,
