@@ -73,10 +73,10 @@ impl Route {
     /// Whether `path` (without its query) at `host` (as in the Host header) takes this route. Spellings that servers read as the
     /// same path take the same route; letters in paths keep their case.
     pub fn matches(&self, host: &str, path: &str) -> bool {
-        let path = canonical(path);
-        let path_matches = match self.path.strip_suffix('*') {
+        let (own, path) = (canonical(&self.path), canonical(path));
+        let path_matches = match own.strip_suffix('*') {
             Some(prefix) => path.starts_with(prefix),
-            None => *path == *self.path,
+            None => path == own,
         };
         let host = without_port(host);
         let host = host.strip_suffix('.').unwrap_or(host);
@@ -92,13 +92,13 @@ pub struct Ruleset {
     pub routes: Vec<Vec<Route>>,
 }
 
-/// The path with its unreserved characters decoded (RFC 3986 section 2.3), without empty segments and without parameters
-/// (`;...`), so that a stricter route can't be avoided by spelling.
+/// The path with its visible characters decoded, a slash too, as many frameworks hand it to an application, without empty segments
+/// and without parameters (`;...`), so that a stricter route can't be avoided by spelling.
 fn canonical(path: &str) -> Cow<'_, str> {
     if !path.contains(['%', ';']) && !path.contains("//") {
         return Cow::Borrowed(path);
     }
-    let decoded = decode_unreserved(path);
+    let decoded = decode_visible(path);
     let mut segments: Vec<_> =
         decoded.split('/').map(|segment| segment.split(';').next().unwrap_or_default()).collect();
     let ends_in_slash = segments.last().is_some_and(|last| last.is_empty());
@@ -110,13 +110,13 @@ fn canonical(path: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-fn decode_unreserved(path: &str) -> String {
+fn decode_visible(path: &str) -> String {
     let mut out = String::with_capacity(path.len());
     let mut rest = path;
     while let Some(at) = rest.find('%') {
         out.push_str(&rest[..at]);
         let code = rest.get(at + 1..at + 3).and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        let plain = code.map(char::from).filter(|one| one.is_ascii_alphanumeric() || "-._~".contains(*one));
+        let plain = code.map(char::from).filter(|one| one.is_ascii_graphic() && !"%;?#\\".contains(*one));
         let size = match plain {
             Some(one) => {
                 out.push(one);
@@ -162,10 +162,23 @@ mod tests {
 
     #[test]
     fn spellings_of_a_path_take_its_route() {
-        for spelling in ["/admin", "/%61dmin", "//admin", "/;x/admin", "/admin;v=1", "/%61%64min"] {
+        for spelling in [
+            "/admin",
+            "/%61dmin",
+            "//admin",
+            "/;x/admin",
+            "/admin;v=1",
+            "/%61%64min",
+            "%2fadmin",
+            "/%2Fadmin",
+        ] {
             assert!(route("/admin", None).matches("any", spelling), "{spelling}");
             assert!(route("/admin*", None).matches("any", spelling), "{spelling}");
         }
+        for spelling in ["/admin/x", "/admin%2fx", "/admin%2F%2Fx", "/%61dmin%2F/x", "/admin;v=1%2fy/x"] {
+            assert!(route("/admin/*", None).matches("any", spelling), "{spelling}");
+        }
+        assert!(route("/a%2Fb:c", None).matches("any", "/a%2fb%3Ac"));
         for other in ["/Admin", "/admin/", "/x/admin", "/%2561dmin", "/%admin", "/%"] {
             assert!(!route("/admin", None).matches("any", other), "{other}");
         }

@@ -209,13 +209,30 @@ fn unicode_disguises_are_folded() {
         "ᴇᴠᴀʟ(",
         "ᴇ\u{34f}vaꓡ(",
         "\u{202e}eval\u{202c}(",
+        "e\0v\0\0al\0(",
+        "e\u{200b}\0v\0\u{200b}al\0(",
+        r"e\u0000val(",
+        "e\u{335}v\u{336}al(",
+        "e\u{fff9}val(",
+        "\u{1f154}\u{1f185}\u{1f150}\u{1f17b}(",
+        "&eopf;v&af;&ascr;&NegativeVeryThinSpace;&lfr;(",
+        "%6\u{200b}5val(",
+        "\u{ff05}65val(",
+        "\\u00\u{2060}65val(",
+        r"\u00\u200b65val(",
+        "\u{ff06}#101;val(",
+        "%EF%BC%8565val(",
+        "%6&#x200b;5val(",
     ] {
         let text = format!("Привет, {text}1)");
         assert!(texts(DEFAULT, 4, &text).iter().any(|view| view.to_lowercase().contains("eval(")), "{text}");
         assert!(!texts(Kinds::ESCAPES, 4, &text).iter().any(|view| view.to_lowercase().contains("eval(")));
     }
+    // The others part words.
+    assert_eq!(texts(DEFAULT, 4, "a\0 b \0c \0 d\0"), [""; 0]);
     // Words of the script itself can be found as well.
     assert!(shows(DEFAULT, "при\u{200b}вет", "привет"));
+    assert!(shows(DEFAULT, "при\0вет", "привет"));
     assert_eq!(texts(DEFAULT, 4, "日本語、テスト"), [""; 0]);
     assert_eq!(texts(DEFAULT, 4, "naïve café — “quoted”"), [""; 0]);
 }
@@ -237,6 +254,17 @@ fn base64_is_decoded_with_and_without_padding() {
         assert_eq!(texts(DEFAULT, 4, &message), [""; 0]);
     }
     assert_eq!(texts(ALL, 4, "aaaabbbbccccddd"), [""; 0]);
+    // eval(1), which is text, in a short run; and in lines that mail would make.
+    for text in [
+        "ZXZhbCgxKQ==",
+        "id ZXZhbCg= of",
+        r#"{"d":"ZXZhbCgxKQ"}"#,
+        "c29tZSB0ZXh0IHRoZW4gZX\r\nZhbCgxKSBhbmQgbW9yZQ==",
+        r"ZX\nZh\nbC\ngxKQ==",
+    ] {
+        assert!(shows(ALL, text, "eval("), "{text}");
+    }
+    assert_eq!(texts(ALL, 4, "hello, another word\nthat encodes nothing"), [""; 0]);
     let (seen, _) = views(&[ALL], 4, "PHNjcmlwdD5hbGVydCgxKTwvc2NyaXB0Pj8%2bPz4");
     assert!(seen.iter().any(|(view, _)| view == b"<script>alert(1)</script>?>?>"), "percent in base64");
 }

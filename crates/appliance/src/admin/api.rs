@@ -57,6 +57,11 @@ impl Api {
         }
     }
 
+    /// Whether `authorization` has the token.
+    pub fn is_authorized(&self, authorization: Option<&[u8]>) -> bool {
+        self.authorize(authorization).is_ok()
+    }
+
     fn try_answer(&self, asked: &Asked<'_>) -> Result<Value, Fault> {
         let query = parse_query(asked.query)?;
         let is_read = matches!(*asked.method, Method::GET | Method::HEAD);
@@ -114,7 +119,7 @@ impl Api {
             },
             "revision": reload.revision(),
             "can_change": self.token.is_some(),
-            "authorized": self.authorize(authorization).is_ok(),
+            "authorized": self.is_authorized(authorization),
             "policies": policies,
             "listeners": self.names.listeners,
             "inspection": self.inspection(),

@@ -10,7 +10,7 @@ mod recent;
 use std::{
     convert::Infallible,
     io,
-    net::TcpListener,
+    net::{IpAddr, TcpListener},
     sync::{
         Arc,
         atomic::{AtomicU8, Ordering},
@@ -23,7 +23,7 @@ use http_body_util::Full;
 use hyper::{
     Method, Request, Response, StatusCode,
     body::Bytes,
-    header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderValue},
+    header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderValue},
     server::conn::http1,
     service::service_fn,
 };
@@ -164,9 +164,10 @@ async fn serve_one(
     limits: Limits,
     _place: OwnedSemaphorePermit,
 ) {
+    let is_loopback = stream.local_addr().is_ok_and(|address| address.ip().to_canonical().is_loopback());
     let answer = service_fn(|request| {
         let state = state.clone();
-        async move { Ok::<_, Infallible>(respond(&request, &state).await) }
+        async move { Ok::<_, Infallible>(respond(&request, &state, is_loopback).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -178,9 +179,13 @@ async fn serve_one(
     let _ = tokio::time::timeout(limits.connection_timeout, connection).await;
 }
 
-async fn respond<B>(request: &Request<B>, state: &AdminState) -> Response<Full<Bytes>> {
+async fn respond<B>(request: &Request<B>, state: &AdminState, is_loopback: bool) -> Response<Full<Bytes>> {
     let path = request.uri().path();
     if let (Some(path), Some(api)) = (path.strip_prefix("/api/"), &state.api) {
+        if is_loopback && !is_named_locally(request) && !api.is_authorized(authorization(request)) {
+            let error = r#"{"error": "ask for 127.0.0.1 or localhost here, or send the token: another name may be a web page's"}"#;
+            return text(StatusCode::FORBIDDEN, "application/json", format!("{error}\n"));
+        }
         return respond_with(Arc::clone(api), request, path.to_owned()).await;
     }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
@@ -205,10 +210,24 @@ async fn respond<B>(request: &Request<B>, state: &AdminState) -> Response<Full<B
     }
 }
 
+/// Whether the request names this machine, by an address or as localhost. A web page elsewhere can have its own name lead here, and
+/// would read what a browser on this machine may see.
+fn is_named_locally<B>(request: &Request<B>) -> bool {
+    let Some(host) = request.headers().get(HOST) else { return true };
+    let host = host.to_str().unwrap_or_default();
+    let name = host.rsplit_once(':').filter(|(_, port)| !port.contains(']')).map_or(host, |(name, _)| name);
+    let is_address = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().is_ok();
+    is_address || name.eq_ignore_ascii_case("localhost")
+}
+
+fn authorization<B>(request: &Request<B>) -> Option<&[u8]> {
+    request.headers().get(AUTHORIZATION).map(HeaderValue::as_bytes)
+}
+
 /// Shards answer between their turns, so the thread that serves must not wait for them.
 async fn respond_with<B>(api: Arc<Api>, request: &Request<B>, path: String) -> Response<Full<Bytes>> {
     let (method, query) = (request.method().clone(), request.uri().query().unwrap_or_default().to_owned());
-    let authorization = request.headers().get(AUTHORIZATION).map(|value| value.as_bytes().to_vec());
+    let authorization = authorization(request).map(<[u8]>::to_vec);
     let answer = tokio::task::spawn_blocking(move || {
         api.answer(&Asked {
             method: &method,

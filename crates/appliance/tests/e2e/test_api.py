@@ -1,6 +1,9 @@
 """The API of the admin server: looking at connections, and changing things with the token."""
 
+import json
 import time
+import urllib.error
+import urllib.request
 
 import pytest
 
@@ -60,6 +63,23 @@ def test_what_inspection_took_is_told_by_stage(inspector, backend):
     assert metrics['wsi_inspection_seconds_count{stage="all"}'] == 4
     assert metrics['wsi_inspection_seconds_bucket{stage="all",le="1"}'] == 4
     assert metrics['wsi_inspection_seconds_sum{stage="all"}'] > 0
+
+
+@pytest.mark.parametrize("name", ["evil.example", "evil.example:{port}", "127.0.0.1.evil.example", "localhost.evil.example", "x"])
+def test_a_web_page_whose_name_leads_here_reads_nothing(inspector, name):
+    def status(host: str, *, token: str = "") -> int:
+        headers = {"Host": host.format(port=inspector.admin_port)} | ({"Authorization": f"Bearer {token}"} if token else {})
+        request = urllib.request.Request(f"http://127.0.0.1:{inspector.admin_port}/api/events", headers=headers)
+        try:
+            return urllib.request.urlopen(request, timeout=5).status
+        except urllib.error.HTTPError as refusal:
+            assert "127.0.0.1" in json.loads(refusal.read())["error"]
+            return refusal.code
+
+    assert status(name) == status(name, token="wrong") == 403
+    assert status(name, token=TOKEN) == 200
+    for own in ("localhost", "LOCALHOST:{port}", "127.0.0.1:{port}", "[::1]:{port}", "[::1]"):
+        assert status(own) == 200, own
 
 
 def test_connections_are_listed_with_what_they_carried(inspector, backend):

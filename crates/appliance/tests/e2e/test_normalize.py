@@ -46,6 +46,14 @@ DISGUISES = {
     "mathematical": "".join(chr(0x1D41A + ord(letter) - ord("a")) for letter in "eval") + "(",
     "zero-width": "e\u200bv\u2060a\ufeffl\u00ad(",
     "cyrillic": "\u0435v\u0430l(",
+    "nul-in-the-word": "ev\0al\0(",
+    "nul-in-the-word-in-json": json.dumps({"text": "ev\0al("}),
+    "struck-through": "e\u0336v\u0336a\u0336l\u0336(",
+    "zero-width-in-percent": "%6\u200b5val(",
+    "zero-width-in-json": '{"text":"\\u00\u200b65val("}',
+    "json-of-zero-width-in-percent": json.dumps({"text": "%6\u200b5val("}),
+    "fullwidth-percent": "\uff0565val(",
+    "fullwidth-ampersand": "\uff06#101;val(",
     "json-in-json": json.dumps({"body": json.dumps({"text": units("eval(")})}),
     "percent-in-json": json.dumps({"text": units(PERCENT)}),
     "json-in-percent": percent(json.dumps({"text": units("eval(")})),
@@ -56,6 +64,8 @@ DISGUISES = {
 }
 TOO_DEEP = "ev%2525252561l("
 BASE64 = '{"data":"' + base64.b64encode(b"  run eval(1) now").decode() + '"}'
+BASE64_SHORT = '{"data":"' + base64.b64encode(b"eval(1)").decode() + '"}'
+BASE64_WRAPPED = json.dumps({"body": base64.encodebytes(b"x" * 55 + b"eval(1)" + b"y" * 40).decode()})
 
 BENIGN = [
     "50% off; 100%25 of %zz",
@@ -67,6 +77,8 @@ BENIGN = [
     "👩‍👩‍👧‍👦 family",
     json.dumps({"html": "<b>&lt;tag&gt;</b>", "text": "é\n", "nested": json.dumps({"x": "\u0001"})}),
     "information_schema_of_a_long_identifier",
+    "ev\0 al( \0 e\0 val \0",
+    "１００％ ＆ more； 50\uff05 off",
     base64.b64encode(bytes(range(256))).decode(),
 ]
 
@@ -106,11 +118,12 @@ def test_a_disguised_token_is_found(inspector, shared_backend, text, opcode, del
 
 @both
 @opcodes
-def test_base64_is_decoded_where_asked_for(everything, inspector, shared_backend, opcode, direction):
-    attempt(everything, shared_backend, attack(BASE64, opcode=opcode), direction)
+@pytest.mark.parametrize("text", [BASE64, BASE64_SHORT, BASE64_WRAPPED], ids=["long", "short", "wrapped"])
+def test_base64_is_decoded_where_asked_for(everything, inspector, shared_backend, text, opcode, direction):
+    attempt(everything, shared_backend, attack(text, opcode=opcode), direction)
     pair = open_pair(inspector, shared_backend)
     sender, _ = pair.ends(direction)
-    octets = BASE64.encode()
+    octets = text.encode()
     assert_passes(pair, direction, sender.framer.frame(opcode, octets), [(opcode, octets)])
     pair.close()
 

@@ -12,8 +12,9 @@ use crate::{
     worker::Worker,
 };
 
-/// Stands between the texts of a message: no letter, no space, and in no text that a person writes.
-pub(super) const SEPARATOR: u8 = 0;
+/// Stands between the texts of a message: no letter, no space, and in no text that a person writes. No NUL, which is passed over
+/// within a word.
+pub(super) const SEPARATOR: u8 = 0x1f;
 
 /// What decoding a message gave. A fault is held until the schemas are asked, because they say what follows from it.
 #[derive(Debug, Default)]

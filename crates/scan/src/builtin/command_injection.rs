@@ -200,6 +200,11 @@ pub(super) const RULES: &[BuiltinRule] = &[
         "command-injection/leading-separator-alone",
         concat!(r"^\s*(?:;|\|\|?|&&|\n)\s*", starter!(), short_command!(), r"\s*(?:$|[;&#])"),
     ),
+    // "; sh": a shell that waits for more.
+    rule(
+        "command-injection/leading-separator-shell",
+        r#"(?:^|["=])\s?(?:(?:;|\||&) ?(?:/(?:usr/)?bin/(?:ba|da|z|k)?sh|bash)|(?:;sh|; sh|\|sh|\| sh|&sh|& sh))\s*(?:$|["';&#])"#,
+    ),
     // The same for commands with words behind them that would be English elsewhere: "; echo x".
     rule(
         "command-injection/leading-separator-command",

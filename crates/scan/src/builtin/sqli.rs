@@ -207,6 +207,11 @@ pub(super) const RULES: &[BuiltinRule] = &[
         r"|alter", sp!(), r"(?:table|user|login)", sp!(), r"\w+", sp!(), r"(?:add|drop|modify|identified|with|rename)\b",
         r"|truncate", sp!(), r"table", sp!(), r"\w+|create", sp!(), r"(?:user|login)", sp!(), r"\w+", sp!(), r"(?:identified|with))",
     )),
+    // 1; DROP TABLE users: a value that is a number, or nothing, and then a statement to its end.
+    rule("sqli/stacked-value", concat!(
+        r#"(?:^|["=])\d*"#, os!(), r";", os!(), r"(?:drop", sp!(), r"(?:table|database|schema|view|user)|delete", sp!(), r"from|create", sp!(), r"(?:table|user|login)|truncate", sp!(), r"table)",
+        sp!(), r"[\w.\x60\[\]]+", os!(), end!(),
+    )),
     // The answer comes late when the guess is right.
     rule("sqli/time-delay", concat!(
         r"\bwaitfor", sp!(), r"(?:delay|time)", os!(), r#"[n(]*['"\\]*\d"#,

@@ -41,11 +41,17 @@ pub(crate) fn compose_tracked(
     Undone { consumed, kinds: pieces.kinds, stopped }
 }
 
+/// Whether [`compose`] may change `text`.
+#[inline]
+pub(crate) fn may_change(text: &[u8]) -> bool {
+    !text.is_ascii() || memchr::memchr(0, text).is_some()
+}
+
 /// Where the last piece of `text` begins, which more text may change. `text` begins with a piece.
 pub(crate) fn pending(text: &[u8]) -> usize {
-    // Before ASCII a piece ends for certain.
+    // Before ASCII, but for a NUL, a piece ends for certain.
     let near = text.len().saturating_sub(2 * PIECE_SIZE_MAX);
-    let from = text[near..].iter().rposition(u8::is_ascii).map_or(0, |at| near + at);
+    let from = text[near..].iter().rposition(|byte| is_start(*byte)).map_or(0, |at| near + at);
     from + compose(&text[from..], false, false, &mut Vec::new()).consumed
 }
 
@@ -69,11 +75,15 @@ impl<T: Track> Pieces<'_, T> {
         for chunk in self.text.utf8_chunks() {
             let mut rest = chunk.valid();
             while let Some(character) = rest.chars().next() {
-                let size = if character.is_ascii() {
+                let size = if rest.as_bytes().first().is_some_and(|byte| is_start(*byte)) {
                     // All but the last of these are pieces of their own.
-                    let size = rest.bytes().position(|byte| !byte.is_ascii()).unwrap_or(rest.len());
+                    let size = rest.bytes().position(|byte| !is_start(byte)).unwrap_or(rest.len());
                     self.end(at)?;
                     self.start = at + size - 1;
+                    size
+                } else if character == '\0' {
+                    let size = rest.bytes().take_while(|byte| *byte == 0).count();
+                    self.read_nuls(at, size, is_final)?;
                     size
                 } else {
                     self.read(character, at)?;
@@ -94,6 +104,20 @@ impl<T: Track> Pieces<'_, T> {
             self.end(self.text.len())?;
         }
         ControlFlow::Continue(self.start)
+    }
+
+    /// NULs between visible characters, or where such may follow, are nothing: some readers pass over them. Others are pieces of their own.
+    fn read_nuls(&mut self, at: usize, size: usize, is_final: bool) -> ControlFlow<usize> {
+        let is_visible = |byte: &u8| byte.is_ascii_graphic() || !byte.is_ascii();
+        let is_behind = at > self.start && self.text.get(self.start).is_some_and(is_visible);
+        let is_before = self.text.get(at + size).map_or(!is_final, is_visible);
+        if at + size - self.start <= PIECE_SIZE_MAX && is_behind && is_before {
+            self.is_inert = false;
+        } else {
+            self.end(at)?;
+            self.start = at + size - 1;
+        }
+        ControlFlow::Continue(())
     }
 
     fn read(&mut self, character: char, at: usize) -> ControlFlow<usize> {
@@ -129,6 +153,11 @@ impl<T: Track> Pieces<'_, T> {
         }
         ControlFlow::Continue(())
     }
+}
+
+/// ASCII that combines with nothing before it.
+fn is_start(byte: u8) -> bool {
+    byte.is_ascii() && byte != 0
 }
 
 /// Whether bytes that are not UTF-8 may be the beginning of a character.
@@ -170,7 +199,7 @@ fn is_inert(character: char) -> bool {
 fn is_known_inert(character: char) -> bool {
     matches!(
         character,
-        '\0'..='\u{7f}'
+        '\u{1}'..='\u{7f}'
             | '\u{c0}'..='\u{131}'
             | '\u{410}'..='\u{44f}'
             | '\u{5d0}'..='\u{5ea}'
@@ -192,11 +221,13 @@ fn is_giant(character: char) -> bool {
 }
 
 /// Default_Ignorable_Code_Point of Unicode: soft hyphen, joiners and spaces without width, marks of direction, variation selectors,
-/// tags.
+/// tags. Beside it NUL, of which only those between visible characters are asked for, annotation marks, and strokes through letters.
 fn is_ignorable(character: char) -> bool {
     matches!(
         character,
-        '\u{ad}'
+        '\0'
+            | '\u{ad}'
+            | '\u{334}'..='\u{338}'
             | '\u{34f}'
             | '\u{61c}'
             | '\u{115f}'..='\u{1160}'
@@ -209,7 +240,7 @@ fn is_ignorable(character: char) -> bool {
             | '\u{fe00}'..='\u{fe0f}'
             | '\u{feff}'
             | '\u{ffa0}'
-            | '\u{fff0}'..='\u{fff8}'
+            | '\u{fff0}'..='\u{fffb}'
             | '\u{1bca0}'..='\u{1bca3}'
             | '\u{1d173}'..='\u{1d17a}'
             | '\u{e0000}'..='\u{e0fff}'

@@ -3,7 +3,7 @@
 use super::escapes::Reading;
 
 /// The longest name below.
-const NAME_SIZE_MAX: usize = 16;
+const NAME_SIZE_MAX: usize = 21;
 
 /// The reference at the start of `text`, which begins with `&`.
 pub(super) fn read(text: &[u8], is_final: bool) -> Reading {
@@ -97,12 +97,25 @@ fn named(name: &[u8]) -> Option<char> {
         b"ensp" => '\u{2002}',
         b"emsp" => '\u{2003}',
         b"thinsp" | b"ThinSpace" => '\u{2009}',
-        b"ZeroWidthSpace" => '\u{200b}',
+        b"ZeroWidthSpace"
+        | b"NegativeThinSpace"
+        | b"NegativeMediumSpace"
+        | b"NegativeThickSpace"
+        | b"NegativeVeryThinSpace" => '\u{200b}',
+        b"ApplyFunction" | b"af" => '\u{2061}',
+        b"InvisibleTimes" | b"it" => '\u{2062}',
+        b"InvisibleComma" | b"ic" => '\u{2063}',
         b"zwnj" => '\u{200c}',
         b"zwj" => '\u{200d}',
         b"lrm" => '\u{200e}',
         b"rlm" => '\u{200f}',
         b"NoBreak" => '\u{2060}',
+        // Letters in double-struck, script and Fraktur, which are compatibility forms of these.
+        [letter, b'o', b'p', b'f'] | [letter, b's', b'c', b'r'] | [letter, b'f', b'r']
+            if letter.is_ascii_alphabetic() =>
+        {
+            char::from(*letter)
+        }
         _ => return None,
     })
 }

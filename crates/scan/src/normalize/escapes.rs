@@ -101,6 +101,30 @@ pub(crate) fn is_hiding(kinds: Kinds, text: &[u8], is_final: bool) -> (bool, usi
     (false, text.len())
 }
 
+/// Which escapes a text holds, in their order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tally(u64);
+
+impl Tally {
+    /// Adds those of `kinds` in `text`, and gives how much of it is done with.
+    pub fn add(&mut self, kinds: Kinds, text: &[u8], is_final: bool) -> usize {
+        let (markers, mut from) = (Markers::new(kinds), 0);
+        while let Some((at, kind, reading)) = markers.next(text, from, is_final) {
+            let (value, size) = match reading {
+                Reading::Cut => return at,
+                Reading::Character(character, size) => (u64::from(u32::from(character)), size),
+                Reading::Byte(byte, size) => (u64::from(byte), size),
+                Reading::Plain => (0, 1),
+            };
+            // An odd factor loses nothing of what came before.
+            let read = (value << 8 | u64::from(kind.bits())) << 24 ^ size as u64;
+            self.0 = (self.0 ^ read).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
+            from = at + size;
+        }
+        text.len()
+    }
+}
+
 /// Where an escape of `kinds` may begin that more text would complete. There is none in `text` that is complete.
 pub(crate) fn pending(kinds: Kinds, text: &[u8]) -> usize {
     let near = text.len().saturating_sub(CUT_SIZE_MAX);

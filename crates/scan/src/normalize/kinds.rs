@@ -46,6 +46,10 @@ impl Kinds {
         Self(self.0 & other.0)
     }
 
+    pub(crate) const fn bits(self) -> u8 {
+        self.0
+    }
+
     pub(crate) const fn size(self) -> u32 {
         self.0.count_ones()
     }

@@ -45,7 +45,7 @@ pub(crate) fn fold_tracked(
 }
 
 /// The size of what could be the beginning of a character at the end of `text`.
-fn cut_size(text: &[u8]) -> usize {
+pub(crate) fn cut_size(text: &[u8]) -> usize {
     let is_cut = |size: usize| match text[text.len() - size] {
         0xc0..=0xdf => size < 2,
         0xe0..=0xef => size < 3,
@@ -56,6 +56,10 @@ fn cut_size(text: &[u8]) -> usize {
 }
 
 fn ascii(character: char) -> Option<u8> {
+    // White on black, in circles and squares.
+    if let base @ ('\u{1f150}'..='\u{1f169}' | '\u{1f170}'..='\u{1f189}') = character {
+        return u8::try_from((u32::from(base) - 0x1f150) % 32).ok().map(|letter| b'A' + letter);
+    }
     // Between them are most of the world's characters.
     if matches!(character, ..'\u{fe}' | '\u{3000}'..'\u{a4d0}' | '\u{ac00}'..) {
         return None;

@@ -20,7 +20,7 @@ impl Track for () {
 const REPLACEMENTS_MAX: usize = 1 << 18;
 
 /// The way back from a view to its text, through the layers between.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Trace {
     /// The outermost first, each sorted.
     layers: Vec<Vec<Replaced>>,
@@ -86,11 +86,24 @@ impl Normalizer {
         text: &[u8],
         mut show: impl FnMut(&[u8], Kinds, &Trace),
     ) -> Result<(), TraceLost> {
-        self.traced_beside(text, Kinds::NONE, &mut Trace::default(), &mut show)?;
+        let (depth, mut trace) = (self.depth_max(), Trace::default());
+        self.traced_below(text, Kinds::NONE, depth, &trace, &mut show)?;
+        self.traced_beside(text, Kinds::NONE, depth, &mut trace, &mut show)
+    }
+
+    /// The layers of the text, or of what the way back is known of.
+    fn traced_below(
+        &self,
+        text: &[u8],
+        kinds: Kinds,
+        depth_left: u32,
+        before: &Trace,
+        show: &mut impl FnMut(&[u8], Kinds, &Trace),
+    ) -> Result<(), TraceLost> {
         for reader in self.readers() {
-            let (mut trace, mut undone) = (Trace::default(), Kinds::NONE);
+            let (mut trace, mut undone) = (before.clone(), Kinds::NONE);
             let (mut layer, mut next) = (text.to_vec(), Vec::new());
-            for _ in 0..self.depth_max() {
+            for _ in 0..depth_left {
                 trace.layers.push(Vec::new());
                 next.clear();
                 let pass =
@@ -104,10 +117,10 @@ impl Normalizer {
                 }
                 undone = undone.union(pass.kinds);
                 std::mem::swap(&mut layer, &mut next);
-                show(&layer, undone, &trace);
+                show(&layer, kinds.union(undone), &trace);
             }
             if reader.is_whole && !undone.is_empty() {
-                self.traced_beside(&layer, undone, &mut trace, &mut show)?;
+                self.traced_beside(&layer, kinds.union(undone), depth_left, &mut trace, show)?;
             }
         }
         Ok(())
@@ -118,10 +131,11 @@ impl Normalizer {
         &self,
         text: &[u8],
         kinds: Kinds,
+        depth_left: u32,
         trace: &mut Trace,
         show: &mut impl FnMut(&[u8], Kinds, &Trace),
     ) -> Result<(), TraceLost> {
-        if !self.kinds().contains(Kinds::UNICODE) || text.is_ascii() {
+        if !self.kinds().contains(Kinds::UNICODE) || !compat::may_change(text) {
             return Ok(());
         }
         let kinds = kinds.union(Kinds::UNICODE);
@@ -129,6 +143,9 @@ impl Normalizer {
         trace.layers.push(Vec::new());
         if !compat::compose_tracked(text, true, false, &mut composed, trace).kinds.is_empty() {
             show(&composed, kinds, trace);
+            if self.has_new_escapes(text, &composed) && !trace.is_lost() {
+                self.traced_below(&composed, kinds, depth_left.saturating_sub(1), trace, show)?;
+            }
         }
         trace.layers.push(Vec::new());
         if !lookalikes::fold_tracked(&composed, true, false, &mut folded, trace).kinds.is_empty() {

@@ -5,7 +5,9 @@ use std::ops::ControlFlow;
 use super::{
     Kinds,
     base64::{self, Runs},
-    compat, escapes, lookalikes,
+    compat,
+    escapes::{self, Tally},
+    lookalikes,
 };
 
 /// How many layers of escapes are undone unless the caller says otherwise, and at most.
@@ -23,7 +25,8 @@ const SHOWN_SIZE_FREE: u64 = 64 << 10;
 /// A *layer* undoes one level of every kind of escape at once, in one pass, up to the depth; what is encoded by turns is so undone by
 /// turns. As a reader may know fewer kinds than we do (`%be\u006echmark` is `%benchmark` to JSON alone), layers are also made with
 /// each kind alone, and for each other set that was asked for. Of the text, and of its last layer under each set, there are up
-/// to two more views under [`Kinds::UNICODE`]: composed (NFKC, without invisible characters), and with look-alikes as ASCII. Under
+/// to two more views under [`Kinds::UNICODE`]: composed (NFKC, without invisible characters), and with look-alikes as ASCII. Where
+/// composing has made escapes that were none, what it gave has layers of its own, with a depth less by one. Under
 /// [`Kinds::BASE64`] what they hold in base64 is a text of its own, with a depth less by one.
 ///
 /// Bytes that mean nothing, as of images, have most of these views too: noise has a few escapes, which become a few others. That is
@@ -94,6 +97,18 @@ impl Normalizer {
         &self.readers
     }
 
+    /// Whether `composed`, in Unicode's terms, has other escapes than the text that it was made of: `\u00`, a space without width,
+    /// `65`. Bytes that mean nothing have such too.
+    pub(crate) fn has_new_escapes(&self, text: &[u8], composed: &[u8]) -> bool {
+        let kinds = self.kinds.intersection(Kinds::ESCAPES);
+        let tally = |text| {
+            let mut tally = Tally::default();
+            tally.add(kinds, text, true);
+            tally
+        };
+        escapes::has_marker(composed) && str::from_utf8(text).is_ok() && tally(text) != tally(composed)
+    }
+
     pub(crate) fn depth_max(&self) -> u32 {
         self.depth_max
     }
@@ -129,7 +144,7 @@ impl Normalizer {
     #[inline]
     fn may_differ(&self, text: &[u8]) -> bool {
         self.kinds.contains(Kinds::BASE64)
-            || self.kinds.contains(Kinds::UNICODE) && !text.is_ascii()
+            || self.kinds.contains(Kinds::UNICODE) && compat::may_change(text)
             || !self.readers.is_empty() && escapes::has_marker(text)
     }
 
@@ -265,19 +280,39 @@ impl<B, F: FnMut(&[u8], Kinds) -> ControlFlow<B>> Walk<'_, F> {
 
     /// What is beside a text or layer that was shown: itself in Unicode's terms, and what it holds in base64.
     fn beside(&mut self, text: &[u8], kinds: Kinds, depth_left: u32) -> Step<B> {
-        if self.normalizer.kinds.contains(Kinds::UNICODE) && !text.is_ascii() {
+        if self.normalizer.kinds.contains(Kinds::UNICODE) && compat::may_change(text) {
             let (mut composed, mut folded) = (self.buffers.take(), self.buffers.take());
-            let flow = self.unicode(text, &mut composed, &mut folded, kinds.union(Kinds::UNICODE));
+            let work = [&mut composed, &mut folded];
+            let flow = self.unicode(text, work, kinds.union(Kinds::UNICODE), depth_left);
             self.buffers.give(composed);
             self.buffers.give(folded);
             flow?;
         }
         if self.normalizer.kinds.contains(Kinds::BASE64) {
-            let mut decoded = self.buffers.take();
-            Runs::default().decode(text, true, &mut decoded);
-            let flow = self.decoded(&decoded, kinds.union(Kinds::BASE64), depth_left);
+            let (mut decoded, mut joined) = (self.buffers.take(), self.buffers.take());
+            let work = [&mut decoded, &mut joined];
+            let flow = self.base64(text, work, kinds.union(Kinds::BASE64), depth_left);
             self.buffers.give(decoded);
+            self.buffers.give(joined);
             flow?;
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn base64(
+        &mut self,
+        text: &[u8],
+        [decoded, joined]: [&mut Vec<u8>; 2],
+        kinds: Kinds,
+        depth_left: u32,
+    ) -> Step<B> {
+        Runs::default().decode(text, true, decoded);
+        self.decoded(decoded, kinds, depth_left)?;
+        if memchr::memchr2(b'\r', b'\n', text).is_some() {
+            Runs::joining_lines().decode(text, true, joined);
+            if joined != decoded {
+                self.decoded(joined, kinds, depth_left)?;
+            }
         }
         ControlFlow::Continue(())
     }
@@ -285,9 +320,9 @@ impl<B, F: FnMut(&[u8], Kinds) -> ControlFlow<B>> Walk<'_, F> {
     fn unicode(
         &mut self,
         text: &[u8],
-        composed: &mut Vec<u8>,
-        folded: &mut Vec<u8>,
+        [composed, folded]: [&mut Vec<u8>; 2],
         kinds: Kinds,
+        depth_left: u32,
     ) -> Step<B> {
         let is_composed = !compat::compose(text, true, false, composed).kinds.is_empty();
         if is_composed {
@@ -295,6 +330,9 @@ impl<B, F: FnMut(&[u8], Kinds) -> ControlFlow<B>> Walk<'_, F> {
         }
         if !lookalikes::fold(composed, true, false, folded).kinds.is_empty() {
             self.show(folded, kinds)?;
+        }
+        if is_composed && self.normalizer.has_new_escapes(text, composed) {
+            self.below(composed, kinds, depth_left.saturating_sub(1))?;
         }
         ControlFlow::Continue(())
     }

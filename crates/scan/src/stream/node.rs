@@ -16,7 +16,7 @@ use crate::{
         Reader,
         base64::{self, Runs},
         compat,
-        escapes::{self, CUT_SIZE_MAX, Undone},
+        escapes::{self, CUT_SIZE_MAX, Tally, Undone},
         lookalikes,
     },
 };
@@ -36,6 +36,8 @@ pub(super) struct Node {
     /// Readers for which nothing deeper is undone.
     watches: Vec<Watch>,
     base64: Option<Base64>,
+    /// Which escapes it has, to be held against those of the same text composed.
+    escapes: Escapes,
     /// A layer: what is beside it goes on beside the next one, once there is one.
     is_layer: bool,
 }
@@ -60,6 +62,15 @@ struct Branch {
 #[derive(Clone)]
 struct Watch {
     kinds: Kinds,
+    carry: Vec<u8>,
+}
+
+/// The escapes of a text, as far as it is UTF-8.
+#[derive(Clone)]
+struct Escapes {
+    kinds: Kinds,
+    tally: Tally,
+    is_utf8: bool,
     carry: Vec<u8>,
 }
 
@@ -137,7 +148,7 @@ impl Node {
 
     /// A text under all readers.
     pub fn text(cursor: Cursor, normalizer: &Normalizer, depth_left: u32) -> Self {
-        let mut node = Self::bare(cursor, depth_left);
+        let mut node = Self::bare(cursor, depth_left, Escapes::of(normalizer));
         for reader in normalizer.readers() {
             node.read_with(*reader);
         }
@@ -150,7 +161,7 @@ impl Node {
         node
     }
 
-    fn bare(cursor: Cursor, depth_left: u32) -> Self {
+    fn bare(cursor: Cursor, depth_left: u32, escapes: Escapes) -> Self {
         Self {
             cursor,
             depth_left,
@@ -159,6 +170,7 @@ impl Node {
             branches: Vec::new(),
             watches: Vec::new(),
             base64: None,
+            escapes,
             is_layer: false,
         }
     }
@@ -176,6 +188,7 @@ impl Node {
         self.branches.clear();
         self.watches.clear();
         self.base64 = None;
+        self.escapes.kinds = Kinds::NONE;
     }
 
     /// Takes the next bytes, of which `kinds` were undone, or the last.
@@ -262,10 +275,14 @@ impl Node {
         for watch in &mut self.watches {
             walk.is_too_deep |= watch.feed(bytes, is_last);
         }
+        self.escapes.feed(bytes, is_last);
         for branch in &mut self.branches {
             if walk.left > 0 && branch.feed(bytes, is_last, kinds, walk)? == Flow::Stop {
                 return Ok(Flow::Stop);
             }
+            // What those hide that composing has made is not looked for, as it is in a text that comes whole.
+            let is_new = is_last && branch.step == Step::Compose && branch.node.escapes.differ(&self.escapes);
+            walk.is_too_deep |= is_new;
         }
         match &mut self.base64 {
             Some(base64) if walk.left > 0 => base64.feed(bytes, is_last, kinds, walk),
@@ -303,7 +320,7 @@ impl Node {
     /// The view that `step` makes, which is the same as this text so far.
     fn branch<F>(&mut self, step: Step, walk: &mut Walk<'_, F>) -> Result<Self, Fault> {
         let cursor = walk.cursors.fork(walk.database, self.cursor)?;
-        let mut node = Self::bare(cursor, self.depth_left.saturating_sub(1));
+        let mut node = Self::bare(cursor, self.depth_left.saturating_sub(1), self.escapes.clone());
         match step {
             Step::Undo(reader) => {
                 node.is_layer = true;
@@ -339,6 +356,7 @@ impl Node {
             branches: self.branches.iter().map(|branch| branch.fork(walk)).collect::<Result<_, _>>()?,
             watches: self.watches.clone(),
             base64: self.base64.as_ref().map(|base64| base64.fork(walk)).transpose()?,
+            escapes: self.escapes.clone(),
             is_layer: self.is_layer,
         })
     }
@@ -364,6 +382,31 @@ impl Branch {
     fn fork<F>(&self, walk: &mut Walk<'_, F>) -> Result<Self, Fault> {
         let node = Box::new(self.node.fork(walk)?);
         Ok(Self { step: self.step, carry: self.carry.clone(), undone: self.undone, node })
+    }
+}
+
+impl Escapes {
+    fn of(normalizer: &Normalizer) -> Self {
+        let is_composed = normalizer.kinds().contains(Kinds::UNICODE);
+        let kinds = if is_composed { normalizer.kinds().intersection(Kinds::ESCAPES) } else { Kinds::NONE };
+        Self { kinds, tally: Tally::default(), is_utf8: true, carry: Vec::new() }
+    }
+
+    fn feed(&mut self, bytes: &[u8], is_last: bool) {
+        if self.kinds.is_empty() || !self.is_utf8 {
+            return;
+        }
+        let text = join(&mut self.carry, bytes);
+        let read = self.tally.add(self.kinds, &text, is_last);
+        let done = if is_last { read } else { read.min(text.len() - lookalikes::cut_size(&text)) };
+        self.is_utf8 = str::from_utf8(&text[..done]).is_ok();
+        self.carry = text[done..].to_vec();
+        escapes::shorten(&mut self.carry);
+    }
+
+    /// Whether the text that this one was made of has others. Bytes that mean nothing have such too.
+    fn differ(&self, before: &Self) -> bool {
+        !self.kinds.is_empty() && before.is_utf8 && self.tally != before.tally
     }
 }
 
@@ -394,6 +437,8 @@ impl Base64 {
     ) -> Result<Flow, ScanError> {
         let mut out = Vec::new();
         self.runs.decode(bytes, is_last, &mut out);
+        // What lines hold together is not looked for, as it is in a text that comes whole.
+        walk.is_too_deep |= self.runs.is_wrapped();
         let Some(depth_left) = self.depth_left.checked_sub(1) else {
             if !out.is_empty() {
                 self.is_text = Some(self.is_text != Some(false) && base64::is_text(&out));
