@@ -1,14 +1,13 @@
 use std::fmt;
 
-use sonic_rs::Value;
-
 use super::{
     depth::{self, DEPTH_MAX_CEILING, DEPTH_MAX_DEFAULT},
-    duplicate::{self, Traits},
     integer,
+    parse::{self, Parsed},
 };
+use crate::tree::Tree;
 
-/// The longest text that is parsed, in bytes. The parser numbers its nodes with 29 bits.
+/// The longest message that is read, in bytes. What is inside a value is counted with 32 bits.
 pub const TEXT_BYTES_MAX: usize = 256 * 1024 * 1024;
 
 /// Bounds on a message, checked before it is parsed.
@@ -24,46 +23,39 @@ impl Default for Limits {
     }
 }
 
-/// A parsed message. It owns its memory: a copy of the text and 16 bytes per value or name.
-pub struct Document {
-    root: Value,
-    wide: bool,
+/// A parsed message: 24 bytes per value or name, beside its text, to which it refers.
+pub struct Document<'a> {
+    tree: Tree<'a>,
 }
 
-impl Document {
+impl<'a> Document<'a> {
     /// Parses one JSON text (RFC 8259).
     ///
     /// # Errors
     /// See [`Fault`]; the first that applies, in the order of its variants.
-    pub fn parse(text: &str, limits: &Limits) -> Result<Self, Fault> {
+    pub fn parse(text: &'a str, limits: &Limits) -> Result<Self, Fault> {
         if text.len() > TEXT_BYTES_MAX {
             return Err(Fault::TooLong);
         }
         if depth::exceeds(text, limits.depth_max.min(DEPTH_MAX_CEILING)) {
             return Err(Fault::TooDeep);
         }
-        let root: Value = sonic_rs::from_str(text)
-            .map_err(|error| Fault::Syntax { offset: error.offset().min(text.len()) })?;
-        let mut traits = Traits::default();
-        duplicate::refuse_duplicates(&root, &mut traits)?;
-        if traits.beyond_64_bits && !integer::all_fit_64_bits(text) {
+        let Parsed { tree, has_duplicate, is_beyond_64_bits } = parse::parse(text)?;
+        if has_duplicate {
+            return Err(Fault::DuplicateKey);
+        }
+        if is_beyond_64_bits && !integer::all_fit_64_bits(text) {
             return Err(Fault::IntegerTooLarge);
         }
-        Ok(Self { root, wide: traits.wide })
+        Ok(Self { tree })
     }
 
-    /// The message as parsed; strings and names are unescaped.
-    pub fn root(&self) -> &Value {
-        &self.root
-    }
-
-    /// Whether some object is wide enough for lookups by name to need an index.
-    pub(super) fn is_wide(&self) -> bool {
-        self.wide
+    pub(crate) fn tree(&self) -> &Tree<'a> {
+        &self.tree
     }
 }
 
-impl fmt::Debug for Document {
+impl fmt::Debug for Document<'_> {
     /// Leaves the payload out: a message does not belong in a log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Document").finish_non_exhaustive()

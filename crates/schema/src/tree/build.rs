@@ -1,19 +1,16 @@
 use std::collections::HashSet;
 
-use super::{
-    Tree, Value,
-    index::{Index, WIDE_MEMBERS_MIN},
-    value::Name,
-};
+use super::{Tree, Value, index::WIDE_MEMBERS_MIN, resolve, value::Name};
 
-/// Objects up to this size compare names pairwise; larger ones use a set with a random key, so that no choice of
-/// names makes the check quadratic.
+/// Objects up to this size compare names pairwise where a filter cannot tell them apart; larger ones use a set with a random key,
+/// so that no choice of names makes the check quadratic.
 const PAIRWISE_MEMBERS_MAX: usize = 16;
 
 /// Puts a tree together in the order of its values.
 #[derive(Debug)]
 pub(crate) struct Builder<'a> {
     values: Vec<Value<'a>>,
+    unescaped: String,
     is_wide: bool,
 }
 
@@ -25,12 +22,23 @@ pub(crate) struct Open {
 }
 
 impl<'a> Builder<'a> {
-    /// `bytes`: the size of the message. Most have fewer values than a fourth of it.
+    /// `bytes`: the size of the message. Most have fewer values than an eighth of it.
     pub fn for_message_of(bytes: usize) -> Self {
         const CAPACITY_MAX: usize = 1024;
-        Self { values: Vec::with_capacity((bytes / 4 + 4).min(CAPACITY_MAX)), is_wide: false }
+        let values = Vec::with_capacity((bytes / 8 + 8).min(CAPACITY_MAX));
+        Self { values, unescaped: String::new(), is_wide: false }
     }
 
+    /// A text that the message does not have as it is read.
+    pub fn push_unescaped(&mut self, text: &str) {
+        // All of them together are no longer than the message, which is bounded far below.
+        let place = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+        let start = place(self.unescaped.len());
+        self.unescaped.push_str(text);
+        self.values.push(Value::Unescaped { start, end: place(self.unescaped.len()) });
+    }
+
+    #[inline]
     pub fn push(&mut self, value: Value<'a>) {
         self.values.push(value);
     }
@@ -62,25 +70,25 @@ impl<'a> Builder<'a> {
 
     /// Whether two of the `count` members since `open` have the same name.
     pub fn has_duplicate(&self, open: &Open, count: u32) -> bool {
-        let inside = self.values.get(open.at + 1..).unwrap_or_default();
-        let names = members(inside).filter_map(|(name, _)| Name::of(name));
+        let names = || {
+            let inside = self.values.get(open.at + 1..).unwrap_or_default();
+            members(inside).filter_map(|(name, _)| Name::of(resolve(name, &self.unescaped)))
+        };
         if count as usize <= PAIRWISE_MEMBERS_MAX {
-            let mut seen = [Name::Text(""); PAIRWISE_MEMBERS_MAX];
-            return names.enumerate().any(|(at, name)| {
-                let earlier = seen.get(..at).unwrap_or_default().contains(&name);
-                if let Some(slot) = seen.get_mut(at) {
-                    *slot = name;
-                }
-                earlier
+            let mut seen = 0;
+            return names().enumerate().any(|(at, name)| {
+                let bit = name.filter_bit();
+                let may_be_seen = seen & bit != 0;
+                seen |= bit;
+                may_be_seen && names().take(at).any(|earlier| earlier == name)
             });
         }
         let mut seen = HashSet::with_capacity(count as usize);
-        names.into_iter().any(|name| !seen.insert(name))
+        names().any(|name| !seen.insert(name))
     }
 
     pub fn finish(self) -> Tree<'a> {
-        let index = self.is_wide.then(|| Index::of(&self.values));
-        Tree { values: self.values, index }
+        Tree { values: self.values, unescaped: self.unescaped, is_wide: self.is_wide }
     }
 
     fn size_since(&self, open: &Open) -> u32 {

@@ -8,6 +8,11 @@ pub(crate) enum Value<'a> {
     /// As the name of a member: its decimal digits, of an integer.
     Number(Number),
     Text(&'a str),
+    /// A text that is not in the message as it is read: where it is in [`Tree::unescaped`](super::Tree), in bytes.
+    Unescaped {
+        start: u32,
+        end: u32,
+    },
     /// Read as base64 (RFC 4648 section 4).
     Bytes(&'a [u8]),
     Array {
@@ -59,7 +64,8 @@ pub(super) enum Name<'a> {
 }
 
 impl<'a> Name<'a> {
-    /// `None`: the value can be no name.
+    /// `None`: the value can be no name. `value` is not [`Value::Unescaped`].
+    #[inline]
     pub fn of(value: Value<'a>) -> Option<Self> {
         match value {
             Value::Text(text) => Some(Self::of_text(text)),
@@ -67,6 +73,22 @@ impl<'a> Name<'a> {
             Value::Number(Number::Signed(integer)) => Some(Self::Integer(integer.into())),
             _ => None,
         }
+    }
+
+    /// One of 64 bits, so that names with different ones are different.
+    #[inline]
+    pub fn filter_bit(self) -> u64 {
+        let key = match self {
+            Self::Text(text) => {
+                let bytes = text.as_bytes();
+                let first = bytes.first().copied().unwrap_or_default();
+                let last = bytes.last().copied().unwrap_or_default();
+                (bytes.len() as u64) << 16 | u64::from(first) << 8 | u64::from(last)
+            }
+            Self::Integer(integer) => integer as u64,
+        };
+        // Fibonacci hashing: the top six bits depend on every bit of the key.
+        1 << (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58)
     }
 
     #[inline]
