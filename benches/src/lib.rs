@@ -99,7 +99,7 @@ pub const BATCH_SCHEMA: &str = r##"{
     "type": "object",
     "properties": {
         "type": { "const": "batch" },
-        "orders": { "type": "array", "items": { "$ref": "#/$defs/order" }, "maxItems": 100 },
+        "orders": { "type": "array", "items": { "$ref": "#/$defs/order" }, "maxItems": 1000 },
         "note": { "type": "string", "maxLength": 256 }
     },
     "required": ["type", "orders", "note"],

@@ -15,27 +15,50 @@ pub(super) struct Parsed<'a> {
     pub is_beyond_64_bits: bool,
 }
 
-/// Parses a text of bounded nesting to its end.
+/// Parses a text to its end. It recurses once per level, of which there may be `depth_max`.
 ///
 /// # Errors
-/// Only [`Fault::Syntax`].
-pub(super) fn parse(text: &str) -> Result<Parsed<'_>, Fault> {
+/// [`Fault::TooDeep`] or [`Fault::Syntax`].
+pub(super) fn parse(text: &str, depth_max: u32) -> Result<Parsed<'_>, Fault> {
     let builder = Builder::for_message_of(text.len());
-    let mut parser = Parser { builder, has_duplicate: false, is_beyond_64_bits: false };
+    let mut parser = Parser {
+        builder,
+        depth_left: depth_max,
+        is_too_deep: false,
+        has_duplicate: false,
+        is_beyond_64_bits: false,
+    };
     let mut reader = sonic_rs::Deserializer::from_str(text);
-    (&mut parser)
-        .deserialize(&mut reader)
-        .and_then(|()| reader.end())
-        .map_err(|error| Fault::Syntax { offset: error.offset().min(text.len()) })?;
-    let Parser { builder, has_duplicate, is_beyond_64_bits } = parser;
+    let read = (&mut parser).deserialize(&mut reader).and_then(|()| reader.end());
+    let Parser { builder, is_too_deep, has_duplicate, is_beyond_64_bits, .. } = parser;
+    read.map_err(|error| match is_too_deep {
+        true => Fault::TooDeep,
+        false => Fault::Syntax { offset: error.offset().min(text.len()) },
+    })?;
     Ok(Parsed { tree: builder.finish(), has_duplicate, is_beyond_64_bits })
 }
 
 /// Puts down what the reader tells it of, value after value.
 struct Parser<'a> {
     builder: Builder<'a>,
+    depth_left: u32,
+    is_too_deep: bool,
     has_duplicate: bool,
     is_beyond_64_bits: bool,
+}
+
+impl Parser<'_> {
+    #[inline]
+    fn descend<E: serde::de::Error>(&mut self) -> Result<(), E> {
+        match self.depth_left.checked_sub(1) {
+            Some(depth_left) => self.depth_left = depth_left,
+            None => {
+                self.is_too_deep = true;
+                return Err(E::custom("too deep"));
+            }
+        }
+        Ok(())
+    }
 }
 
 impl<'a> DeserializeSeed<'a> for &mut Parser<'a> {
@@ -99,25 +122,30 @@ impl<'a> Visitor<'a> for &mut Parser<'a> {
     }
 
     fn visit_seq<A: SeqAccess<'a>>(self, mut elements: A) -> Result<(), A::Error> {
+        self.descend()?;
         let open = self.builder.open();
         let mut count = 0;
         while elements.next_element_seed(&mut *self)?.is_some() {
             count += 1;
         }
         self.builder.close_array(open, count);
+        self.depth_left += 1;
         Ok(())
     }
 
     /// Two members of one name are told only at the end: a text that is no JSON is that first.
     fn visit_map<A: MapAccess<'a>>(self, mut members: A) -> Result<(), A::Error> {
-        let open = self.builder.open();
+        self.descend()?;
+        let mut open = self.builder.open();
         let mut count = 0;
         while members.next_key_seed(&mut *self)?.is_some() {
+            self.builder.name(&mut open);
             members.next_value_seed(&mut *self)?;
             count += 1;
         }
-        self.has_duplicate |= self.builder.has_duplicate(&open, count);
+        self.has_duplicate |= self.builder.has_duplicate(&open);
         self.builder.close_object(open, count);
+        self.depth_left += 1;
         Ok(())
     }
 }
@@ -127,6 +155,15 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::json::DEPTH_MAX_CEILING;
+
+    fn parse(text: &str) -> Result<Parsed<'_>, Fault> {
+        super::parse(text, DEPTH_MAX_CEILING)
+    }
+
+    fn is_too_deep(text: &str, depth_max: u32) -> bool {
+        super::parse(text, depth_max).is_err_and(|fault| fault == Fault::TooDeep)
+    }
 
     const NAMES: [&str; 5] = ["a", "axb", "ayb", "7", ""];
 
@@ -137,6 +174,29 @@ mod tests {
     fn object(members: usize, last: &str) -> String {
         let names: Vec<_> = (1..members).map(|at| format!(r#""n{at}":0"#)).collect();
         format!("{{{},{last}:0}}", names.join(","))
+    }
+
+    #[test]
+    fn levels_count_and_not_brackets() {
+        assert!(!is_too_deep("1", 0));
+        assert!(is_too_deep("[]", 0));
+        assert!(!is_too_deep(&format!("[{}]", vec!["{}"; 500].join(",")), 2));
+        assert!(is_too_deep(&format!("[{}]", vec!["{}"; 500].join(",")), 1));
+        assert!(is_too_deep(&"[{\"a\":".repeat(5), 9));
+        assert!(!is_too_deep(&"[{\"a\":".repeat(5), 10));
+        // Within the limit it is no JSON, and beyond it nobody looks.
+        assert!(!is_too_deep("[[1 [[[[", 2));
+        assert!(is_too_deep("[[[1 2]]]", 2));
+    }
+
+    #[test]
+    fn brackets_inside_strings_do_not_count() {
+        let text = format!(r#"["{}\"[[\\", [1]]"#, "[".repeat(1_000));
+        assert!(!is_too_deep(&text, 2));
+        assert!(is_too_deep(&text, 1));
+        // The escaped backslash ends before the quote, so the brackets after it are real.
+        assert!(is_too_deep(r#"["\\", [[[[]]]]]"#, 4));
+        assert!(!is_too_deep(r#"["\"", "[[[[[["]"#, 4));
     }
 
     #[test]

@@ -19,6 +19,10 @@ pub(crate) struct Builder<'a> {
 #[must_use]
 pub(crate) struct Open {
     at: usize,
+    names: u32,
+    /// The filter bits of the names.
+    seen: u64,
+    has_duplicate: bool,
 }
 
 impl<'a> Builder<'a> {
@@ -54,7 +58,7 @@ impl<'a> Builder<'a> {
 
     pub fn open(&mut self) -> Open {
         self.values.push(Value::Null);
-        Open { at: self.values.len() - 1 }
+        Open { at: self.values.len() - 1, names: 0, seen: 0, has_duplicate: false }
     }
 
     pub fn close_array(&mut self, open: Open, count: u32) {
@@ -68,23 +72,46 @@ impl<'a> Builder<'a> {
         self.set(open, Value::Object { count, size });
     }
 
-    /// Whether two of the `count` members since `open` have the same name.
-    pub fn has_duplicate(&self, open: &Open, count: u32) -> bool {
-        let names = || {
-            let inside = self.values.get(open.at + 1..).unwrap_or_default();
-            members(inside).filter_map(|(name, _)| Name::of(resolve(name, &self.unescaped)))
+    /// The value pushed last is the name of a member of `open`.
+    #[inline]
+    pub fn name(&mut self, open: &mut Open) {
+        let Some(name) = self.values.last() else { return };
+        open.names += 1;
+        let bit = match resolve(*name, &self.unescaped) {
+            Value::Text(text) => filter_bit(text),
+            // It may be the same name as a text.
+            _ => u64::MAX,
         };
-        if count as usize <= PAIRWISE_MEMBERS_MAX {
-            let mut seen = 0;
-            return names().enumerate().any(|(at, name)| {
-                let bit = name.filter_bit();
-                let may_be_seen = seen & bit != 0;
-                seen |= bit;
-                may_be_seen && names().take(at).any(|earlier| earlier == name)
-            });
+        if open.seen & bit != 0 && open.names as usize <= PAIRWISE_MEMBERS_MAX {
+            open.has_duplicate |= self.is_among_earlier(open);
         }
-        let mut seen = HashSet::with_capacity(count as usize);
-        names().any(|name| !seen.insert(name))
+        open.seen |= bit;
+    }
+
+    /// Whether the name pushed last is one of those before it.
+    fn is_among_earlier(&self, open: &Open) -> bool {
+        let Some((name, inside)) = self.values.get(open.at + 1..).and_then(<[_]>::split_last) else {
+            return false;
+        };
+        let name = Name::of(resolve(*name, &self.unescaped));
+        members(inside).any(|(earlier, _)| Name::of(resolve(earlier, &self.unescaped)) == name)
+    }
+
+    /// Whether two members of `open`, of which each name was told, have the same.
+    #[inline]
+    pub fn has_duplicate(&self, open: &Open) -> bool {
+        if open.names as usize <= PAIRWISE_MEMBERS_MAX {
+            open.has_duplicate
+        } else {
+            self.has_duplicate_of_many(open)
+        }
+    }
+
+    fn has_duplicate_of_many(&self, open: &Open) -> bool {
+        let inside = self.values.get(open.at + 1..).unwrap_or_default();
+        let names = members(inside).filter_map(|(name, _)| Name::of(resolve(name, &self.unescaped)));
+        let mut seen = HashSet::with_capacity(open.names as usize);
+        names.into_iter().any(|name| !seen.insert(name))
     }
 
     pub fn finish(self) -> Tree<'a> {
@@ -101,6 +128,19 @@ impl<'a> Builder<'a> {
             *slot = value;
         }
     }
+}
+
+/// One of 64 bits by length, first and last byte: names with different ones are different.
+#[inline]
+fn filter_bit(name: &str) -> u64 {
+    let (first, last) = match name.as_bytes() {
+        [first, .., last] => (*first, *last),
+        [only] => (*only, *only),
+        [] => (0, 0),
+    };
+    let key = (name.len() as u64) << 16 | u64::from(first) << 8 | u64::from(last);
+    // Fibonacci hashing: the top six bits depend on every bit of the key.
+    1 << (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58)
 }
 
 /// The members of an object from what is inside it: a name, and the value with all that it contains.

@@ -26,7 +26,7 @@ impl Json for TreeJson {
     }
 
     fn with_string_node<T>((): &mut (), string: &str, f: impl FnOnce(TreeNode<'_>) -> T) -> T {
-        f(TreeNode { values: slice::from_ref(&Value::Text(string)), unescaped: "", index: None })
+        f(TreeNode { values: slice::from_ref(&Value::Text(string)), beside: &Beside::NOTHING })
     }
 }
 
@@ -34,13 +34,27 @@ impl Json for TreeJson {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TreeNode<'a> {
     values: &'a [Value<'a>],
+    beside: &'a Beside<'a>,
+}
+
+/// What the nodes of a message have in common.
+#[derive(Debug)]
+pub(super) struct Beside<'a> {
     unescaped: &'a str,
-    index: Option<&'a Index<'a>>,
+    index: Option<Index<'a>>,
+}
+
+impl<'a> Beside<'a> {
+    const NOTHING: Beside<'static> = Beside { unescaped: "", index: None };
+
+    pub fn of(tree: &'a Tree<'a>) -> Self {
+        Self { unescaped: &tree.unescaped, index: Index::of(tree) }
+    }
 }
 
 impl<'a> TreeNode<'a> {
-    pub(super) fn root(tree: &'a Tree<'a>, index: Option<&'a Index<'a>>) -> Self {
-        Self { values: &tree.values, unescaped: &tree.unescaped, index }
+    pub(super) fn root(tree: &'a Tree<'a>, beside: &'a Beside<'a>) -> Self {
+        Self { values: &tree.values, beside }
     }
 
     #[inline]
@@ -57,6 +71,11 @@ impl<'a> TreeNode<'a> {
     #[inline]
     fn with(self, values: &'a [Value<'a>]) -> Self {
         Self { values, ..self }
+    }
+
+    #[inline]
+    fn resolved(&self, value: Value<'a>) -> Value<'a> {
+        resolve(value, self.beside.unescaped)
     }
 }
 
@@ -83,7 +102,7 @@ impl<'a> Node<'a, TreeJson> for TreeNode<'a> {
 
     #[inline]
     fn as_string(&self) -> Option<Cow<'a, str>> {
-        match resolve(self.value(), self.unescaped) {
+        match self.resolved(self.value()) {
             Value::Text(text) => Some(Cow::Borrowed(text)),
             Value::Bytes(bytes) => Some(Cow::Owned(STANDARD.encode(bytes))),
             _ => None,
@@ -125,7 +144,7 @@ impl<'a> Node<'a, TreeJson> for TreeNode<'a> {
 
     /// Byte length bounds the number of code points from both sides, which mostly decides it.
     fn string_length_within(&self, min: u64, max: u64) -> Option<bool> {
-        let text = match resolve(self.value(), self.unescaped) {
+        let text = match self.resolved(self.value()) {
             Value::Text(text) => text,
             Value::Bytes(bytes) => return Some((min..=max).contains(&base64_len(bytes))),
             _ => return None,
@@ -178,12 +197,14 @@ impl<'a> Object<'a, TreeJson> for ObjectNode<'a> {
     }
 
     fn get(&self, key: &Box<str>) -> Option<TreeNode<'a>> {
-        let TreeNode { values, unescaped, index } = self.0;
-        if let Some(members) = index.zip(values.first()).and_then(|(index, object)| index.members(object)) {
+        let TreeNode { values, beside } = self.0;
+        if let Some(members) =
+            beside.index.as_ref().zip(values.first()).and_then(|(index, object)| index.members(object))
+        {
             let place = *members.get(&Name::of_text(key))?;
             return Some(self.0.with(values.get(place..)?));
         }
-        let is_it = |name: Value<'a>| match resolve(name, unescaped) {
+        let is_it = |name: Value<'a>| match self.0.resolved(name) {
             Value::Text(text) => text == &**key,
             name => Name::of(name) == Some(Name::of_text(key)),
         };
@@ -241,7 +262,7 @@ impl<'a> Iterator for MemberNodes<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        self.0.next().map(|(name, node)| (written(resolve(name, node.unescaped)), node))
+        self.0.next().map(|(name, node)| (written(node.resolved(name)), node))
     }
 }
 

@@ -4,8 +4,7 @@ use jsonschema::Validator;
 
 use super::{
     Tree,
-    index::Index,
-    node::{TreeJson, TreeNode},
+    node::{Beside, TreeJson, TreeNode},
 };
 use crate::json::{SchemaError, Violation, schema};
 
@@ -46,13 +45,13 @@ impl Schema {
 }
 
 pub(crate) fn is_valid(validator: &Validator<TreeJson>, tree: &Tree<'_>) -> bool {
-    let index = Index::of(tree);
-    validator.is_valid(TreeNode::root(tree, index.as_ref()))
+    let beside = Beside::of(tree);
+    validator.is_valid(TreeNode::root(tree, &beside))
 }
 
 pub(crate) fn check(validator: &Validator<TreeJson>, tree: &Tree<'_>) -> Result<(), Violation> {
-    let index = Index::of(tree);
-    schema::check(validator, TreeNode::root(tree, index.as_ref()))
+    let beside = Beside::of(tree);
+    schema::check(validator, TreeNode::root(tree, &beside))
 }
 
 impl fmt::Debug for Schema {

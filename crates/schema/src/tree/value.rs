@@ -75,22 +75,6 @@ impl<'a> Name<'a> {
         }
     }
 
-    /// One of 64 bits, so that names with different ones are different.
-    #[inline]
-    pub fn filter_bit(self) -> u64 {
-        let key = match self {
-            Self::Text(text) => {
-                let bytes = text.as_bytes();
-                let first = bytes.first().copied().unwrap_or_default();
-                let last = bytes.last().copied().unwrap_or_default();
-                (bytes.len() as u64) << 16 | u64::from(first) << 8 | u64::from(last)
-            }
-            Self::Integer(integer) => integer as u64,
-        };
-        // Fibonacci hashing: the top six bits depend on every bit of the key.
-        1 << (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58)
-    }
-
     #[inline]
     pub fn of_text(text: &'a str) -> Self {
         match text.as_bytes() {
