@@ -93,8 +93,8 @@ impl<'a> Builder<'a> {
         let Some((name, inside)) = self.values.get(open.at + 1..).and_then(<[_]>::split_last) else {
             return false;
         };
-        let name = Name::of(resolve(*name, &self.unescaped));
-        members(inside).any(|(earlier, _)| Name::of(resolve(earlier, &self.unescaped)) == name)
+        let name = resolve(*name, &self.unescaped);
+        members(inside).any(|(earlier, _)| is_same(resolve(earlier, &self.unescaped), name))
     }
 
     /// Whether two members of `open`, of which each name was told, have the same.
@@ -127,6 +127,14 @@ impl<'a> Builder<'a> {
         if let Some(slot) = self.values.get_mut(open.at) {
             *slot = value;
         }
+    }
+}
+
+#[inline]
+fn is_same(left: Value<'_>, right: Value<'_>) -> bool {
+    match (left, right) {
+        (Value::Text(left), Value::Text(right)) => left == right,
+        _ => Name::of(left) == Name::of(right),
     }
 }
 
