@@ -31,6 +31,9 @@ type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 /// Inspects one message; `false`: it was refused, and the figure would be worth nothing.
 type Contender = Box<dyn FnMut() -> bool>;
 
+/// Makes what inspects a message of so many bytes here, and what stands beside.
+type Make = fn(usize) -> Outcome<[Contender; 2]>;
+
 const SIZES: [usize; 2] = [256, 4096];
 const ROUNDS: usize = 31;
 const SLICE: Duration = Duration::from_millis(8);
@@ -75,7 +78,7 @@ fn main() -> Outcome {
 struct Row {
     name: &'static str,
     size: usize,
-    make: fn(usize) -> Outcome<[Contender; 2]>,
+    make: Make,
 }
 
 impl Row {
@@ -89,7 +92,7 @@ impl Row {
 }
 
 fn rows() -> Vec<Row> {
-    let kinds: [(&str, fn(usize) -> Outcome<[Contender; 2]>); 9] = [
+    let kinds: [(&str, Make); 9] = [
         ("JSON order, beside the calls apart", |size| json_apart(Shape::Order, size)),
         ("JSON order", |size| json(Shape::Order, size)),
         ("JSON batch, beside the calls apart", |size| json_apart(Shape::Batch, size)),
