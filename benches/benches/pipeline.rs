@@ -226,7 +226,7 @@ fn libraries(criterion: &mut Criterion) -> Outcome {
         criterion.bench_function(&format!("bare-serde-json/{size}"), |bencher| {
             bencher.iter(|| serde_json::from_str::<serde_json::Value>(black_box(&order)));
         });
-        criterion.bench_function(&format!("bare-jsonschema-sonic/{size}"), |bencher| {
+        criterion.bench_function(&format!("bare-jsonschema-tree/{size}"), |bencher| {
             bencher.iter(|| schema.is_valid(black_box(&document)));
         });
         criterion.bench_function(&format!("bare-jsonschema-serde/{size}"), |bencher| {

@@ -93,6 +93,62 @@ pub fn protobuf_order(size: usize) -> Vec<u8> {
     order
 }
 
+/// JSON Schema of [`batch`].
+pub const BATCH_SCHEMA: &str = r##"{
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "type": "object",
+    "properties": {
+        "type": { "const": "batch" },
+        "orders": { "type": "array", "items": { "$ref": "#/$defs/order" }, "maxItems": 1000 },
+        "note": { "type": "string", "maxLength": 256 }
+    },
+    "required": ["type", "orders", "note"],
+    "additionalProperties": false,
+    "$defs": {
+        "order": {
+            "type": "object",
+            "properties": {
+                "id": { "type": "string", "pattern": "^[0-9a-f]{8}$" },
+                "symbol": { "type": "string", "maxLength": 8 },
+                "side": { "enum": ["buy", "sell"] },
+                "price": { "type": "number", "exclusiveMinimum": 0 },
+                "quantity": { "type": "integer", "minimum": 1, "maximum": 1000000 }
+            },
+            "required": ["id", "symbol", "side", "price", "quantity"],
+            "additionalProperties": false
+        }
+    }
+}"##;
+
+/// The type of a [`batch`] in Protobuf.
+pub const BATCH_PROTO: &str = r#"
+    syntax = "proto3";
+    message Batch { string type = 1; repeated Entry orders = 2; string note = 3; }
+    message Entry { string id = 1; string symbol = 2; Side side = 3; double price = 4; uint32 quantity = 5; }
+    enum Side { none = 0; buy = 1; sell = 2; }
+"#;
+
+/// Many small values: a list of orders under [`BATCH_SCHEMA`], as JSON; what is left of `size` bytes is the note. `encode` says how
+/// long it is where it is written in another format.
+pub fn batch(size: usize, encode: impl Fn(&str) -> Vec<u8>) -> Vec<u8> {
+    let text = |orders: usize, note: usize| {
+        let orders: Vec<_> = (0..orders).map(entry).collect();
+        format!(r#"{{"type":"batch","orders":[{}],"note":"{}"}}"#, orders.join(","), filler(note))
+    };
+    let is_short = |orders: &usize| encode(&text(*orders, 0)).len() + 4 <= size;
+    let orders = (0..).take_while(is_short).last().unwrap_or_default();
+    let short = encode(&text(orders, 0)).len();
+    // The length of the note may itself take a byte or two more.
+    let exact = (0..=size.saturating_sub(short)).rev().map(|note| encode(&text(orders, note)));
+    exact.into_iter().find(|batch| batch.len() <= size).unwrap_or_default()
+}
+
+fn entry(at: usize) -> String {
+    let (id, price, quantity) = (0x1f3a_0000 + at * 7919, 100.0 + at as f64 / 4.0, 100 + at * 50);
+    let side = ["buy", "sell"][at % 2];
+    format!(r#"{{"id":"{id:08x}","symbol":"ACME","side":"{side}","price":{price},"quantity":{quantity}}}"#)
+}
+
 fn filler(size: usize) -> String {
     FILLER.chars().cycle().take(size).collect()
 }

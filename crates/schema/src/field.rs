@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::{
-    json::{Document, node::Kind, number::Number},
+    json::{Document, number::Number},
     tree::{Tree, Value, members},
 };
 
@@ -75,48 +75,35 @@ pub(crate) fn position(token: &str) -> Option<usize> {
     if is_written_so { token.parse().ok() } else { None }
 }
 
-impl Document {
+impl Document<'_> {
     /// The field at `pointer`; `None`: the message has none there.
     pub fn field(&self, pointer: &Pointer) -> Option<Field<'_>> {
-        let mut value = self.root();
-        for token in pointer.tokens() {
-            value = match Kind::of(value) {
-                Kind::Object(object) => object.get(&token)?,
-                Kind::Array(array) => array.get(position(token)?)?,
-                _ => return None,
-            };
-        }
-        Some(match Kind::of(value) {
-            Kind::Null => Field::Null,
-            Kind::Boolean(boolean) => Field::Boolean(boolean),
-            Kind::Number(number) => number.into(),
-            Kind::String(text) => Field::Text(text),
-            Kind::Array(_) => Field::Array,
-            Kind::Object(_) => Field::Object,
-        })
+        self.tree().field(pointer)
     }
 }
 
-impl<'a> Tree<'a> {
+impl Tree<'_> {
     /// The field at `pointer`; `None`: the message has none there.
-    pub fn field(&self, pointer: &Pointer) -> Option<Field<'a>> {
+    pub fn field(&self, pointer: &Pointer) -> Option<Field<'_>> {
         let mut values = self.values();
         for token in pointer.tokens() {
             let (first, inside) = values.split_first()?;
             values = match first {
                 Value::Object { size, .. } => {
                     let inside = inside.get(..*size as usize)?;
-                    members(inside).find(|(name, _)| is_named(*name, token))?.1
+                    members(inside).find(|(name, _)| is_named(self.resolve(*name), token))?.1
                 }
                 Value::Array { size, .. } => element(inside.get(..*size as usize)?, position(token)?)?,
                 _ => return None,
             };
         }
-        values.first().map(|value| match *value {
+        values.first().map(|value| match self.resolve(*value) {
             Value::Null => Field::Null,
             Value::Boolean(boolean) => Field::Boolean(boolean),
             Value::Number(number) => number.into(),
             Value::Text(text) => Field::Text(text),
+            // Resolved.
+            Value::Unescaped { .. } => Field::Text(""),
             Value::Bytes(bytes) => Field::Bytes(bytes),
             Value::Array { .. } => Field::Array,
             Value::Object { .. } => Field::Object,

@@ -1,8 +1,8 @@
 //! Message schemas: what a message must look like, and whether it does.
 //!
-//! [`json`] parses a JSON message once, with limits that hold before the parser runs, and checks it
-//! against a JSON Schema straight over the parsed nodes. [`msgpack`] and [`protobuf`] decode a binary message
-//! into a [`tree`] over its bytes, which is checked against a JSON Schema in the same way.
+//! [`json`] parses a JSON message once, with limits that hold while it does, and checks it
+//! against a JSON Schema. [`msgpack`] and [`protobuf`] decode a binary message
+//! into a [`tree`] over its bytes, as JSON is, and it is checked in the same way.
 //!
 //! This crate knows neither WebSocket nor the network. A schema file may refer to other files of its own
 //! folder; nothing else is ever fetched, and no client for it is compiled in.

@@ -18,6 +18,8 @@ pub(crate) enum What {
     Relay,
     /// Cost per message of each stage of the pipeline
     Stages,
+    /// Cost per message of each validator beside the libraries under it, called plainly, and of the whole inspection
+    Validators,
     /// Memory and CPU time of 9,000 idle connections
     Idle,
     /// CPU time and memory with permessage-deflate terminated, beside it stripped
@@ -30,7 +32,11 @@ pub(crate) fn bench(what: What) -> Result {
     match what {
         What::Stages => {
             setup::for_build()?;
-            run(cargo().args(["bench", "--package", "wsi-benches"]))
+            run(cargo().args(["bench", "--package", "wsi-benches", "--bench", "pipeline"]))
+        }
+        What::Validators => {
+            setup::for_build()?;
+            run(cargo().args(["bench", "--package", "wsi-benches", "--bench", "validators"]))
         }
         What::Relay => {
             setup::for_bench()?;

@@ -54,7 +54,8 @@ enum Command {
     Conformance(conformance::Options),
     /// Run a real Zentinel with the configurations of config/sentinel, and compare what happens with what is expected
     Interop(interop::Options),
-    /// Measure: `relay` beside HAProxy, `stages` of the pipeline, `idle` connections, `compression`, an `agent` beside another
+    /// Measure: `relay` beside HAProxy, `stages` of the pipeline, `validators` beside their libraries,
+    /// `idle` connections, `compression`, an `agent` beside another
     Bench {
         #[arg(value_enum, default_value_t = bench::What::Relay)]
         what: bench::What,

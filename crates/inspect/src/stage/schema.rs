@@ -19,7 +19,7 @@ pub(super) const SEPARATOR: u8 = 0x1f;
 /// What decoding a message gave. A fault is held until the schemas are asked, because they say what follows from it.
 #[derive(Debug, Default)]
 pub(crate) struct Decoded<'a> {
-    json: Option<Result<json::Document, JsonFault>>,
+    json: Option<Result<json::Document<'a>, JsonFault>>,
     msgpack: Option<Result<Tree<'a>, msgpack::Fault>>,
     /// `None`: it was checked, and nobody asks for more.
     protobuf: Vec<(&'a Reading, Result<Option<Tree<'a>>, protobuf::Fault>)>,

@@ -249,7 +249,7 @@ mod tests {
         ] {
             assert_eq!(changed(&format!("[{text}]"), "/*", &operation), Err(EditFault::WrongType(what)));
         }
-        assert_eq!(changed("{", "/a", &operation), Err(EditFault::Json(Fault::Syntax { offset: 1 })));
+        assert_eq!(changed("{", "/a", &operation), Err(EditFault::Json(Fault::Syntax { offset: 0 })));
         assert_eq!(changed(r#"{"a":1,"a":2}"#, "/a", &operation), Err(EditFault::Json(Fault::DuplicateKey)));
     }
 

@@ -17,13 +17,11 @@
 
 mod depth;
 mod document;
-mod duplicate;
 mod edit;
 pub(crate) mod equality;
-mod index;
 mod integer;
-pub(crate) mod node;
 pub(crate) mod number;
+mod parse;
 pub(crate) mod retrieve;
 pub(crate) mod schema;
 mod strings;

@@ -1,7 +1,6 @@
 use std::borrow::Cow;
 
 use jsonschema::json::JsonNumber;
-use sonic_rs::JsonNumberTrait as _;
 
 /// 2^63. An `f64` this large lies outside `i64`, and is a whole number.
 const TWO_POW_63: f64 = 9_223_372_036_854_775_808.0;
@@ -14,16 +13,6 @@ pub(crate) enum Number {
     Signed(i64),
     /// Finite. The parser also holds `-0` and integers beyond 64 bits this way.
     Float(f64),
-}
-
-impl From<sonic_rs::Number> for Number {
-    fn from(number: sonic_rs::Number) -> Self {
-        match (number.as_u64(), number.as_i64()) {
-            (Some(unsigned), _) => Self::Unsigned(unsigned),
-            (None, Some(signed)) => Self::Signed(signed),
-            (None, None) => Self::Float(number.as_f64().unwrap_or_default()),
-        }
-    }
 }
 
 impl Number {

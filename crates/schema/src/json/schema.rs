@@ -9,11 +9,10 @@ use serde_json::Value;
 
 use super::{
     document::Document,
-    index::Index,
-    node::{SonicJson, SonicNode},
     retrieve::{self, FolderRetriever},
     violation::Violation,
 };
+use crate::tree::{self, TreeJson};
 
 /// The largest compiled pattern, in bytes; also the cache that each may use while it matches.
 const PATTERN_BYTES_MAX: usize = 1024 * 1024;
@@ -36,7 +35,7 @@ const PATTERN_BYTES_MAX: usize = 1024 * 1024;
 /// **Numbers** compare by value (`1.0` is an integer, from draft 6 on). Those with a fraction or an
 /// exponent are IEEE 754 doubles, as RFC 8259 section 6 expects. Draft 4 takes `-0` for a float.
 pub struct Schema {
-    validator: Validator<SonicJson>,
+    validator: Validator<TreeJson>,
 }
 
 const _: () = {
@@ -63,18 +62,16 @@ impl Schema {
     }
 
     /// Whether the message satisfies the schema. Cheaper than [`Self::check`].
-    pub fn is_valid(&self, document: &Document) -> bool {
-        let index = document.is_wide().then(|| Index::of(document.root()));
-        self.validator.is_valid(SonicNode::new(document.root(), index.as_ref()))
+    pub fn is_valid(&self, document: &Document<'_>) -> bool {
+        tree::is_valid(&self.validator, document.tree())
     }
 
     /// Checks the message, and says where it first breaks the schema.
     ///
     /// # Errors
     /// [`Violation`], exactly if [`Self::is_valid`] is false.
-    pub fn check(&self, document: &Document) -> Result<(), Violation> {
-        let index = document.is_wide().then(|| Index::of(document.root()));
-        check(&self.validator, SonicNode::new(document.root(), index.as_ref()))
+    pub fn check(&self, document: &Document<'_>) -> Result<(), Violation> {
+        tree::check(&self.validator, document.tree())
     }
 }
 
@@ -233,7 +230,7 @@ mod tests {
     use super::*;
     use crate::json::Limits;
 
-    fn document(text: &str) -> Document {
+    fn document(text: &str) -> Document<'_> {
         Document::parse(text, &Limits::default()).unwrap()
     }
 

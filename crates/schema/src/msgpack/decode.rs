@@ -103,12 +103,13 @@ impl<'a, P: FnMut(&'a [u8])> Decoder<'a, P> {
     fn map(&mut self, offset: usize, count: u32, depth_left: u32) -> Result<(), Fault> {
         let depth_left = depth_left.checked_sub(1).ok_or(Fault::TooDeep)?;
         self.expect(offset, u64::from(count) * 2)?;
-        let open = self.builder.open();
+        let mut open = self.builder.open();
         for _ in 0..count {
             self.key(depth_left)?;
+            self.builder.name(&mut open);
             self.value(depth_left)?;
         }
-        if self.builder.has_duplicate(&open, count) {
+        if self.builder.has_duplicate(&open) {
             return Err(Fault::DuplicateKey { offset });
         }
         self.builder.close_object(open, count);

@@ -1,19 +1,16 @@
 use std::collections::HashSet;
 
-use super::{
-    Tree, Value,
-    index::{Index, WIDE_MEMBERS_MIN},
-    value::Name,
-};
+use super::{Tree, Value, index::WIDE_MEMBERS_MIN, resolve, value::Name};
 
-/// Objects up to this size compare names pairwise; larger ones use a set with a random key, so that no choice of
-/// names makes the check quadratic.
+/// Objects up to this size compare names pairwise where a filter cannot tell them apart; larger ones use a set with a random key,
+/// so that no choice of names makes the check quadratic.
 const PAIRWISE_MEMBERS_MAX: usize = 16;
 
 /// Puts a tree together in the order of its values.
 #[derive(Debug)]
 pub(crate) struct Builder<'a> {
     values: Vec<Value<'a>>,
+    unescaped: String,
     is_wide: bool,
 }
 
@@ -22,15 +19,30 @@ pub(crate) struct Builder<'a> {
 #[must_use]
 pub(crate) struct Open {
     at: usize,
+    names: u32,
+    /// The filter bits of the names.
+    seen: u64,
+    has_duplicate: bool,
 }
 
 impl<'a> Builder<'a> {
-    /// `bytes`: the size of the message. Most have fewer values than a fourth of it.
+    /// `bytes`: the size of the message. Most have fewer values than an eighth of it.
     pub fn for_message_of(bytes: usize) -> Self {
         const CAPACITY_MAX: usize = 1024;
-        Self { values: Vec::with_capacity((bytes / 4 + 4).min(CAPACITY_MAX)), is_wide: false }
+        let values = Vec::with_capacity((bytes / 8 + 8).min(CAPACITY_MAX));
+        Self { values, unescaped: String::new(), is_wide: false }
     }
 
+    /// A text that the message does not have as it is read.
+    pub fn push_unescaped(&mut self, text: &str) {
+        // All of them together are no longer than the message, which is bounded far below.
+        let place = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+        let start = place(self.unescaped.len());
+        self.unescaped.push_str(text);
+        self.values.push(Value::Unescaped { start, end: place(self.unescaped.len()) });
+    }
+
+    #[inline]
     pub fn push(&mut self, value: Value<'a>) {
         self.values.push(value);
     }
@@ -46,7 +58,7 @@ impl<'a> Builder<'a> {
 
     pub fn open(&mut self) -> Open {
         self.values.push(Value::Null);
-        Open { at: self.values.len() - 1 }
+        Open { at: self.values.len() - 1, names: 0, seen: 0, has_duplicate: false }
     }
 
     pub fn close_array(&mut self, open: Open, count: u32) {
@@ -60,27 +72,50 @@ impl<'a> Builder<'a> {
         self.set(open, Value::Object { count, size });
     }
 
-    /// Whether two of the `count` members since `open` have the same name.
-    pub fn has_duplicate(&self, open: &Open, count: u32) -> bool {
-        let inside = self.values.get(open.at + 1..).unwrap_or_default();
-        let names = members(inside).filter_map(|(name, _)| Name::of(name));
-        if count as usize <= PAIRWISE_MEMBERS_MAX {
-            let mut seen = [Name::Text(""); PAIRWISE_MEMBERS_MAX];
-            return names.enumerate().any(|(at, name)| {
-                let earlier = seen.get(..at).unwrap_or_default().contains(&name);
-                if let Some(slot) = seen.get_mut(at) {
-                    *slot = name;
-                }
-                earlier
-            });
+    /// The value pushed last is the name of a member of `open`.
+    #[inline]
+    pub fn name(&mut self, open: &mut Open) {
+        let Some(name) = self.values.last() else { return };
+        open.names += 1;
+        let bit = match resolve(*name, &self.unescaped) {
+            Value::Text(text) => filter_bit(text),
+            // It may be the same name as a text.
+            _ => u64::MAX,
+        };
+        if open.seen & bit != 0 && open.names as usize <= PAIRWISE_MEMBERS_MAX {
+            open.has_duplicate |= self.is_among_earlier(open);
         }
-        let mut seen = HashSet::with_capacity(count as usize);
+        open.seen |= bit;
+    }
+
+    /// Whether the name pushed last is one of those before it.
+    fn is_among_earlier(&self, open: &Open) -> bool {
+        let Some((name, inside)) = self.values.get(open.at + 1..).and_then(<[_]>::split_last) else {
+            return false;
+        };
+        let name = resolve(*name, &self.unescaped);
+        members(inside).any(|(earlier, _)| is_same(resolve(earlier, &self.unescaped), name))
+    }
+
+    /// Whether two members of `open`, of which each name was told, have the same.
+    #[inline]
+    pub fn has_duplicate(&self, open: &Open) -> bool {
+        if open.names as usize <= PAIRWISE_MEMBERS_MAX {
+            open.has_duplicate
+        } else {
+            self.has_duplicate_of_many(open)
+        }
+    }
+
+    fn has_duplicate_of_many(&self, open: &Open) -> bool {
+        let inside = self.values.get(open.at + 1..).unwrap_or_default();
+        let names = members(inside).filter_map(|(name, _)| Name::of(resolve(name, &self.unescaped)));
+        let mut seen = HashSet::with_capacity(open.names as usize);
         names.into_iter().any(|name| !seen.insert(name))
     }
 
     pub fn finish(self) -> Tree<'a> {
-        let index = self.is_wide.then(|| Index::of(&self.values));
-        Tree { values: self.values, index }
+        Tree { values: self.values, unescaped: self.unescaped, is_wide: self.is_wide }
     }
 
     fn size_since(&self, open: &Open) -> u32 {
@@ -93,6 +128,27 @@ impl<'a> Builder<'a> {
             *slot = value;
         }
     }
+}
+
+#[inline]
+fn is_same(left: Value<'_>, right: Value<'_>) -> bool {
+    match (left, right) {
+        (Value::Text(left), Value::Text(right)) => left == right,
+        _ => Name::of(left) == Name::of(right),
+    }
+}
+
+/// One of 64 bits by length, first and last byte: names with different ones are different.
+#[inline]
+fn filter_bit(name: &str) -> u64 {
+    let (first, last) = match name.as_bytes() {
+        [first, .., last] => (*first, *last),
+        [only] => (*only, *only),
+        [] => (0, 0),
+    };
+    let key = (name.len() as u64) << 16 | u64::from(first) << 8 | u64::from(last);
+    // Fibonacci hashing: the top six bits depend on every bit of the key.
+    1 << (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58)
 }
 
 /// The members of an object from what is inside it: a name, and the value with all that it contains.

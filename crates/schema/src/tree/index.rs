@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 
-use super::{Value, build::members, value::Name};
+use super::{Tree, Value, build::members, resolve, value::Name};
 
 /// Objects from this size on are looked up through an index; below it a scan is as fast.
 pub(super) const WIDE_MEMBERS_MIN: usize = 128;
@@ -17,17 +17,21 @@ pub(super) struct Index<'a> {
 }
 
 impl<'a> Index<'a> {
-    pub fn of(values: &[Value<'a>]) -> Self {
+    /// `None`: the message has no wide object.
+    pub fn of(tree: &'a Tree<'a>) -> Option<Self> {
+        if !tree.is_wide {
+            return None;
+        }
         let mut wide = HashMap::new();
-        for (at, value) in values.iter().enumerate() {
+        for (at, value) in tree.values.iter().enumerate() {
             if let Value::Object { count, size } = *value
                 && count as usize >= WIDE_MEMBERS_MIN
             {
-                let inside = values.get(at + 1..=at + size as usize).unwrap_or_default();
-                wide.insert(address(value), by_name(inside));
+                let inside = tree.values.get(at + 1..=at + size as usize).unwrap_or_default();
+                wide.insert(address(value), by_name(inside, &tree.unescaped));
             }
         }
-        Self { wide }
+        Some(Self { wide })
     }
 
     /// `None` if the object is not a wide one.
@@ -41,13 +45,13 @@ impl<'a> Index<'a> {
     }
 }
 
-fn by_name<'a>(inside: &[Value<'a>]) -> Members<'a> {
+fn by_name<'a>(inside: &[Value<'a>], unescaped: &'a str) -> Members<'a> {
     let mut at = 1;
     members(inside)
         .filter_map(|(name, value)| {
             let place = at + 1;
             at = place + value.len();
-            Some((Name::of(name)?, place))
+            Some((Name::of(resolve(name, unescaped))?, place))
         })
         .collect()
 }

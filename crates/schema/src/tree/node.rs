@@ -6,18 +6,18 @@ use jsonschema::{
     json::{Array, Json, JsonNumber as _, Node, NodeIdentity, Object},
 };
 
-use super::{Tree, Value, index::Index, value::Name};
+use super::{Tree, Value, index::Index, resolve, value::Name};
 use crate::json::{equality, number::Number};
 
-/// Binary messages, for a validator that reads them in place.
-pub(super) struct TreeJson;
+/// Messages, for a validator that reads them in place.
+pub(crate) struct TreeJson;
 
 impl Json for TreeJson {
     type Node<'a> = TreeNode<'a>;
     type PreparedKey = Box<str>;
     type StringBuffer = ();
 
-    /// As for JSON text: a lookup scans the members, or asks the index of a wide object.
+    /// A lookup scans the members, or asks the index of a wide object; one pass for several required names is cheaper up to here.
     const KEYS_PER_LOOKUP: usize = 8;
     const ACYCLIC: bool = true;
 
@@ -26,20 +26,35 @@ impl Json for TreeJson {
     }
 
     fn with_string_node<T>((): &mut (), string: &str, f: impl FnOnce(TreeNode<'_>) -> T) -> T {
-        f(TreeNode { values: slice::from_ref(&Value::Text(string)), index: None })
+        f(TreeNode { values: slice::from_ref(&Value::Text(string)), beside: &Beside::NOTHING })
     }
 }
 
 /// One value of a message: itself, and behind it what is inside.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct TreeNode<'a> {
+pub(crate) struct TreeNode<'a> {
     values: &'a [Value<'a>],
-    index: Option<&'a Index<'a>>,
+    beside: &'a Beside<'a>,
+}
+
+/// What the nodes of a message have in common.
+#[derive(Debug)]
+pub(super) struct Beside<'a> {
+    unescaped: &'a str,
+    index: Option<Index<'a>>,
+}
+
+impl<'a> Beside<'a> {
+    const NOTHING: Beside<'static> = Beside { unescaped: "", index: None };
+
+    pub fn of(tree: &'a Tree<'a>) -> Self {
+        Self { unescaped: &tree.unescaped, index: Index::of(tree) }
+    }
 }
 
 impl<'a> TreeNode<'a> {
-    pub fn root(tree: &'a Tree<'a>) -> Self {
-        Self { values: &tree.values, index: tree.index.as_ref() }
+    pub(super) fn root(tree: &'a Tree<'a>, beside: &'a Beside<'a>) -> Self {
+        Self { values: &tree.values, beside }
     }
 
     #[inline]
@@ -47,8 +62,20 @@ impl<'a> TreeNode<'a> {
         self.values.first().copied().unwrap_or(Value::Null)
     }
 
+    #[inline]
     fn inside(&self) -> &'a [Value<'a>] {
         self.values.get(1..=self.value().size()).unwrap_or_default()
+    }
+
+    /// One that is somewhere inside.
+    #[inline]
+    fn with(self, values: &'a [Value<'a>]) -> Self {
+        Self { values, ..self }
+    }
+
+    #[inline]
+    fn resolved(&self, value: Value<'a>) -> Value<'a> {
+        resolve(value, self.beside.unescaped)
     }
 }
 
@@ -75,7 +102,7 @@ impl<'a> Node<'a, TreeJson> for TreeNode<'a> {
 
     #[inline]
     fn as_string(&self) -> Option<Cow<'a, str>> {
-        match self.value() {
+        match self.resolved(self.value()) {
             Value::Text(text) => Some(Cow::Borrowed(text)),
             Value::Bytes(bytes) => Some(Cow::Owned(STANDARD.encode(bytes))),
             _ => None,
@@ -109,7 +136,7 @@ impl<'a> Node<'a, TreeJson> for TreeNode<'a> {
             Value::Null => JsonType::Null,
             Value::Boolean(_) => JsonType::Boolean,
             Value::Number(_) => JsonType::Number,
-            Value::Text(_) | Value::Bytes(_) => JsonType::String,
+            Value::Text(_) | Value::Unescaped { .. } | Value::Bytes(_) => JsonType::String,
             Value::Array { .. } => JsonType::Array,
             Value::Object { .. } => JsonType::Object,
         }
@@ -117,7 +144,7 @@ impl<'a> Node<'a, TreeJson> for TreeNode<'a> {
 
     /// Byte length bounds the number of code points from both sides, which mostly decides it.
     fn string_length_within(&self, min: u64, max: u64) -> Option<bool> {
-        let text = match self.value() {
+        let text = match self.resolved(self.value()) {
             Value::Text(text) => text,
             Value::Bytes(bytes) => return Some((min..=max).contains(&base64_len(bytes))),
             _ => return None,
@@ -155,7 +182,7 @@ fn base64_len(bytes: &[u8]) -> u64 {
 }
 
 #[derive(Debug, Clone, Copy)]
-pub(super) struct ObjectNode<'a>(TreeNode<'a>);
+pub(crate) struct ObjectNode<'a>(TreeNode<'a>);
 
 impl<'a> Object<'a, TreeJson> for ObjectNode<'a> {
     type Node = TreeNode<'a>;
@@ -170,12 +197,14 @@ impl<'a> Object<'a, TreeJson> for ObjectNode<'a> {
     }
 
     fn get(&self, key: &Box<str>) -> Option<TreeNode<'a>> {
-        let TreeNode { values, index } = self.0;
-        if let Some(members) = index.zip(values.first()).and_then(|(index, object)| index.members(object)) {
+        let TreeNode { values, beside } = self.0;
+        if let Some(members) =
+            beside.index.as_ref().zip(values.first()).and_then(|(index, object)| index.members(object))
+        {
             let place = *members.get(&Name::of_text(key))?;
-            return Some(TreeNode { values: values.get(place..)?, index });
+            return Some(self.0.with(values.get(place..)?));
         }
-        let is_it = |name: Value<'a>| match name {
+        let is_it = |name: Value<'a>| match self.0.resolved(name) {
             Value::Text(text) => text == &**key,
             name => Name::of(name) == Some(Name::of_text(key)),
         };
@@ -192,13 +221,13 @@ impl<'a> Object<'a, TreeJson> for ObjectNode<'a> {
         buffer: &mut (),
         mut f: impl FnMut(TreeNode<'_>) -> ControlFlow<B>,
     ) -> ControlFlow<B> {
-        self.pairs().try_for_each(|(name, _)| TreeJson::with_string_node(buffer, &written(name), &mut f))
+        self.members().try_for_each(|(name, _)| TreeJson::with_string_node(buffer, &name, &mut f))
     }
 }
 
 impl<'a> ObjectNode<'a> {
     fn pairs(&self) -> Pairs<'a> {
-        Pairs { rest: self.0.inside(), index: self.0.index }
+        Pairs { rest: self.0.inside(), node: self.0 }
     }
 }
 
@@ -212,7 +241,7 @@ fn written(name: Value<'_>) -> Cow<'_, str> {
 
 struct Pairs<'a> {
     rest: &'a [Value<'a>],
-    index: Option<&'a Index<'a>>,
+    node: TreeNode<'a>,
 }
 
 impl<'a> Iterator for Pairs<'a> {
@@ -222,23 +251,23 @@ impl<'a> Iterator for Pairs<'a> {
     fn next(&mut self) -> Option<Self::Item> {
         let (name, values) = self.rest.split_first()?;
         self.rest = values.get(1 + values.first()?.size()..)?;
-        Some((*name, TreeNode { values, index: self.index }))
+        Some((*name, self.node.with(values)))
     }
 }
 
-pub(super) struct MemberNodes<'a>(Pairs<'a>);
+pub(crate) struct MemberNodes<'a>(Pairs<'a>);
 
 impl<'a> Iterator for MemberNodes<'a> {
     type Item = (Cow<'a, str>, TreeNode<'a>);
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        self.0.next().map(|(name, node)| (written(name), node))
+        self.0.next().map(|(name, node)| (written(node.resolved(name)), node))
     }
 }
 
 #[derive(Debug, Clone, Copy)]
-pub(super) struct ArrayNode<'a> {
+pub(crate) struct ArrayNode<'a> {
     node: TreeNode<'a>,
     count: usize,
 }
@@ -253,7 +282,7 @@ impl<'a> Array<'a, TreeJson> for ArrayNode<'a> {
     }
 
     fn elements(&self) -> ElementNodes<'a> {
-        ElementNodes { rest: self.node.inside(), count: self.count, index: self.node.index }
+        ElementNodes { rest: self.node.inside(), count: self.count, node: self.node }
     }
 
     fn is_unique(&self) -> bool {
@@ -262,10 +291,10 @@ impl<'a> Array<'a, TreeJson> for ArrayNode<'a> {
 }
 
 #[derive(Clone)]
-pub(super) struct ElementNodes<'a> {
+pub(crate) struct ElementNodes<'a> {
     rest: &'a [Value<'a>],
     count: usize,
-    index: Option<&'a Index<'a>>,
+    node: TreeNode<'a>,
 }
 
 impl<'a> Iterator for ElementNodes<'a> {
@@ -276,7 +305,7 @@ impl<'a> Iterator for ElementNodes<'a> {
         let values = self.rest;
         self.rest = values.get(1 + values.first()?.size()..)?;
         self.count = self.count.saturating_sub(1);
-        Some(TreeNode { values, index: self.index })
+        Some(self.node.with(values))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

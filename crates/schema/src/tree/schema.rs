@@ -4,7 +4,7 @@ use jsonschema::Validator;
 
 use super::{
     Tree,
-    node::{TreeJson, TreeNode},
+    node::{Beside, TreeJson, TreeNode},
 };
 use crate::json::{SchemaError, Violation, schema};
 
@@ -32,7 +32,7 @@ impl Schema {
 
     /// Whether the message satisfies the schema. Cheaper than [`Self::check`].
     pub fn is_valid(&self, tree: &Tree<'_>) -> bool {
-        self.validator.is_valid(TreeNode::root(tree))
+        is_valid(&self.validator, tree)
     }
 
     /// Checks the message, and says where it first breaks the schema.
@@ -40,8 +40,18 @@ impl Schema {
     /// # Errors
     /// [`Violation`], exactly if [`Self::is_valid`] is false.
     pub fn check(&self, tree: &Tree<'_>) -> Result<(), Violation> {
-        schema::check(&self.validator, TreeNode::root(tree))
+        check(&self.validator, tree)
     }
+}
+
+pub(crate) fn is_valid(validator: &Validator<TreeJson>, tree: &Tree<'_>) -> bool {
+    let beside = Beside::of(tree);
+    validator.is_valid(TreeNode::root(tree, &beside))
+}
+
+pub(crate) fn check(validator: &Validator<TreeJson>, tree: &Tree<'_>) -> Result<(), Violation> {
+    let beside = Beside::of(tree);
+    schema::check(validator, TreeNode::root(tree, &beside))
 }
 
 impl fmt::Debug for Schema {

@@ -8,6 +8,11 @@ pub(crate) enum Value<'a> {
     /// As the name of a member: its decimal digits, of an integer.
     Number(Number),
     Text(&'a str),
+    /// A text that is not in the message as it is read: where it is in [`Tree::unescaped`](super::Tree), in bytes.
+    Unescaped {
+        start: u32,
+        end: u32,
+    },
     /// Read as base64 (RFC 4648 section 4).
     Bytes(&'a [u8]),
     Array {
@@ -59,7 +64,8 @@ pub(super) enum Name<'a> {
 }
 
 impl<'a> Name<'a> {
-    /// `None`: the value can be no name.
+    /// `None`: the value can be no name. `value` is not [`Value::Unescaped`].
+    #[inline]
     pub fn of(value: Value<'a>) -> Option<Self> {
         match value {
             Value::Text(text) => Some(Self::of_text(text)),
