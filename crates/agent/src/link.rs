@@ -52,6 +52,8 @@ pub struct Peer {
     pub client: SocketAddr,
     /// Unique among the sessions of a socket.
     pub connection: u64,
+    /// When its beginning was told, on the clock of every `now_ns`.
+    pub started_ns: u64,
 }
 
 /// Where records go.

@@ -71,7 +71,6 @@ struct Entry {
     /// The next frame's index, by [`Direction::index`]. `None`: the beginning was not seen.
     next: [Option<u64>; 2],
     peer: Peer,
-    started_ns: u64,
     active_ns: u64,
 }
 
@@ -166,7 +165,7 @@ impl Sessions {
         version: Version,
         context: &mut Context<'_, R>,
     ) -> Result<(), OfferRefused> {
-        let peer = self.next_peer(client);
+        let peer = self.next_peer(client, context.now_ns);
         let anomaly = match id {
             Some(id) if is_trusted(id, version) => {
                 self.is_live(id, context.now_ns).then_some(Anomaly::IdLive)
@@ -203,7 +202,7 @@ impl Sessions {
                 return Ok(());
             }
             // The request was not told, so only what no request may lead to can be refused.
-            let peer = self.next_peer(SocketAddr::new(NOWHERE, 0));
+            let peer = self.next_peer(SocketAddr::new(NOWHERE, 0), context.now_ns);
             return context.inspecting(peer, |context| Offer::judge_unasked(engine, fields, context));
         };
         let Some(offer) = entry.offer.take() else { return Ok(()) };
@@ -251,7 +250,7 @@ impl Sessions {
                 return entry.session.condemn(Anomaly::FrameIndex, direction, context);
             }
             *next = Some(event.index.saturating_add(1));
-            if age_max_ns.is_some_and(|max| now_ns.saturating_sub(entry.started_ns) > max) {
+            if age_max_ns.is_some_and(|max| now_ns.saturating_sub(entry.peer.started_ns) > max) {
                 return entry.session.condemn(Anomaly::TooOld, direction, context);
             }
             let verdict = entry.session.handle_frame(event.frame, context);
@@ -338,7 +337,7 @@ impl Sessions {
         };
         let client = event.client_ip.unwrap_or(NOWHERE);
         session.belong_to(client);
-        let peer = self.next_peer(SocketAddr::new(client, 0));
+        let peer = self.next_peer(SocketAddr::new(client, 0), now_ns);
         self.insert(id, session, None, next, peer, context);
         Some(id)
     }
@@ -349,7 +348,7 @@ impl Sessions {
         engine: &Arc<Engine>,
         context: &mut Context<'_, R>,
     ) -> FrameVerdict {
-        let peer = self.next_peer(SocketAddr::new(event.client_ip.unwrap_or(NOWHERE), 0));
+        let peer = self.next_peer(SocketAddr::new(event.client_ip.unwrap_or(NOWHERE), 0), context.now_ns);
         let mut session = FrameSession::new(Arc::clone(engine), context.now_ns);
         context
             .inspecting(peer, |context| session.condemn(Anomaly::UnknownId, event.frame.direction, context))
@@ -359,7 +358,7 @@ impl Sessions {
     fn is_live(&self, id: CorrelationId, now_ns: u64) -> bool {
         self.entries.get(&id).is_some_and(|entry| {
             let answer_ns = entry.session.engine().handshake_timeout_ns();
-            entry.offer.is_none() || now_ns < entry.started_ns.saturating_add(answer_ns)
+            entry.offer.is_none() || now_ns < entry.peer.started_ns.saturating_add(answer_ns)
         })
     }
 
@@ -375,7 +374,7 @@ impl Sessions {
         self.end(id, context);
         while self.entries.len() >= self.options.sessions_max.max(1) && self.evict(context) {}
         let now_ns = context.now_ns;
-        let entry = Entry { session, offer, next, peer, started_ns: now_ns, active_ns: now_ns };
+        let entry = Entry { session, offer, next, peer, active_ns: now_ns };
         self.entries.insert(id, Box::new(entry));
         self.stats.sessions_opened += 1;
         if self.queue.len() > 2 * self.entries.len() + STALE_MAX {
@@ -408,9 +407,9 @@ impl Sessions {
             .map(|e| e.active_ns)
     }
 
-    fn next_peer(&mut self, client: SocketAddr) -> Peer {
+    fn next_peer(&mut self, client: SocketAddr, now_ns: u64) -> Peer {
         self.next_connection += 1;
-        Peer { client, connection: self.next_connection - 1 }
+        Peer { client, connection: self.next_connection - 1, started_ns: now_ns }
     }
 }
 

@@ -258,7 +258,8 @@ impl Connection {
     /// Tells the end of the session, if there is one.
     fn end_session(&mut self, core: &mut Core) {
         if let Phase::Open(session) = &mut self.phase {
-            session.end(&mut AuditSink { sender: &mut core.audit, origin: self.origin });
+            let age_ns = core.now_ns.saturating_sub(self.accepted_ns);
+            session.end(&mut AuditSink { sender: &mut core.audit, origin: self.origin, age_ns });
             core.stats.sessions_closed += 1;
         }
     }

@@ -35,7 +35,8 @@ impl Connection {
                 (false, is_full) => is_full.then_some(Refusal::MemoryMax),
             };
             let place = Place { routes, engines, client: self.origin.client.ip(), trusted, is_tls, full };
-            let mut sink = AuditSink { sender: audit, origin: self.origin };
+            let age_ns = now_ns.saturating_sub(self.accepted_ns);
+            let mut sink = AuditSink { sender: audit, origin: self.origin, age_ns };
             let mut context = Context { now_ns: *now_ns, worker, sink: &mut sink };
             let step = upgrade.handle_request(&scratch[start..size], place, &mut context);
             self.origin = sink.origin;
@@ -168,7 +169,8 @@ impl Connection {
                 Received::End => return self.refuse_for(Refusal::UpstreamUnreachable, core),
             };
             let Core { scratch, worker, audit, now_ns, .. } = core;
-            let mut sink = AuditSink { sender: audit, origin: self.origin };
+            let age_ns = now_ns.saturating_sub(self.accepted_ns);
+            let mut sink = AuditSink { sender: audit, origin: self.origin, age_ns };
             let mut context = Context { now_ns: *now_ns, worker, sink: &mut sink };
             match upgrade.handle_response(&scratch[..size], &mut context) {
                 ResponseStep::More => {}
@@ -209,7 +211,8 @@ impl Connection {
             Phase::Connecting(connecting) => &mut connecting.upgrade,
             _ => return,
         };
-        let mut sink = AuditSink { sender: &mut core.audit, origin: self.origin };
+        let age_ns = core.now_ns.saturating_sub(self.accepted_ns);
+        let mut sink = AuditSink { sender: &mut core.audit, origin: self.origin, age_ns };
         let mut context = Context { now_ns: core.now_ns, worker: &mut core.worker, sink: &mut sink };
         let answer = upgrade.refuse(refusal, &mut context);
         self.refuse(&answer, core);

@@ -119,7 +119,8 @@ impl Connection {
             Direction::ToClient => (server, &mut self.client),
         };
         let Core { scratch, worker, audit, ring, stats, now_ns, .. } = core;
-        let mut sink = AuditSink { sender: audit, origin: self.origin };
+        let age_ns = now_ns.saturating_sub(self.accepted_ns);
+        let mut sink = AuditSink { sender: audit, origin: self.origin, age_ns };
         let mut context = Context { now_ns: *now_ns, worker, sink: &mut sink };
         let mut at = start;
         loop {
@@ -182,7 +183,8 @@ impl Connection {
         act: impl FnOnce(&mut Session, &mut Context<'_, AuditSink<'_>>),
     ) {
         if let Phase::Open(session) = &mut self.phase {
-            let mut sink = AuditSink { sender: &mut core.audit, origin: self.origin };
+            let age_ns = core.now_ns.saturating_sub(self.accepted_ns);
+            let mut sink = AuditSink { sender: &mut core.audit, origin: self.origin, age_ns };
             act(session, &mut Context { now_ns: core.now_ns, worker: &mut core.worker, sink: &mut sink });
         }
     }

@@ -6,12 +6,14 @@ use std::{
 };
 
 use wsi_inspect::{Event, EventSink};
-use wsi_telemetry::audit::{Origin, Sender};
+use wsi_telemetry::audit::{Moment, Origin, Sender};
 
 /// Gives events their connection and the time of day, and queues them.
 pub(crate) struct AuditSink<'a> {
     pub sender: &'a mut Option<Sender>,
     pub origin: Origin,
+    /// Of the connection, in nanoseconds.
+    pub age_ns: u64,
 }
 
 impl EventSink for AuditSink<'_> {
@@ -26,7 +28,7 @@ impl EventSink for AuditSink<'_> {
 
     fn event(&mut self, event: Event<'_>) {
         if let Some(sender) = self.sender {
-            sender.record(event, self.origin, wall_ns());
+            sender.record(event, self.origin, Moment { time_ns: wall_ns(), age_ns: self.age_ns });
         }
     }
 }

@@ -82,8 +82,11 @@ def test_connections_have_ids_of_their_own(inspector, shared_backend):
 @pytest.mark.parametrize("code", [1000, 4001])
 def test_a_close_names_its_code_and_who_began_it(inspector, pair, closer, code):
     closed_by(pair, closer, code)
-    close = inspector.records_of(pair.client.local_address)[-1]
+    records = inspector.records_of(pair.client.local_address)
+    close = records[-1]
     assert (close["code"], close["initiator"]) == (code, closer)
+    [handshake] = [r for r in records if r["event"] == "ws_handshake"]
+    assert 0 <= handshake["took_ms"] <= close["lasted_ms"] < 60_000
 
 
 def test_a_close_by_verdict_names_the_inspector(inspector, pair):

@@ -250,6 +250,7 @@ impl Connection {
                 socket: around.socket,
                 listener: around.listener,
                 policy: around.policy,
+                now_ns: core.now_ns,
             };
             let mut context = Context {
                 now_ns: core.now_ns,

@@ -17,6 +17,7 @@ pub(crate) struct SocketRecords<'a> {
     pub socket: u64,
     pub listener: u16,
     pub policy: u16,
+    pub now_ns: u64,
 }
 
 impl Records for SocketRecords<'_> {
@@ -28,6 +29,6 @@ impl Records for SocketRecords<'_> {
             listener: self.listener,
             policy: Some(self.policy),
         };
-        AuditSink { sender: self.sender, origin }
+        AuditSink { sender: self.sender, origin, age_ns: self.now_ns.saturating_sub(peer.started_ns) }
     }
 }

@@ -224,7 +224,7 @@ impl Agents {
                 let accepts = core.ring.accept(&server.bound.listener, Token::AgentAccept(number));
                 server.is_idle = accepts.is_err();
             }
-            let mut records = server.records(u64::from(number), &mut core.audit, core.shard);
+            let mut records = server.records(u64::from(number), &mut core.audit, (core.shard, core.now_ns));
             server.sessions.sweep(core.now_ns, &mut core.worker, &mut records);
             let own = server.sessions.stats();
             stats.frames += own.frames;
@@ -254,7 +254,7 @@ impl Agents {
             self.remove(key, core);
         }
         for (number, server) in (0..).zip(&mut self.servers) {
-            let mut records = server.records(number, &mut core.audit, core.shard);
+            let mut records = server.records(number, &mut core.audit, (core.shard, core.now_ns));
             server.sessions.end_all(&mut records);
         }
     }
@@ -436,10 +436,10 @@ impl Server {
         &self,
         socket: u64,
         sender: &'a mut Option<wsi_telemetry::audit::Sender>,
-        shard: u16,
+        (shard, now_ns): (u16, u64),
     ) -> SocketRecords<'a> {
         let options = &self.bound.options;
         let policy = u16::try_from(options.engine).unwrap_or(u16::MAX);
-        SocketRecords { sender, shard, socket, listener: options.listener, policy }
+        SocketRecords { sender, shard, socket, listener: options.listener, policy, now_ns }
     }
 }

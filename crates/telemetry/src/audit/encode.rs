@@ -35,6 +35,7 @@ pub(crate) fn encode(record: &Record, names: &Names, out: &mut Vec<u8>) {
             line.text("host", &handshake.host);
             line.text_or_null("origin", handshake.origin.as_deref());
             line.number("status", handshake.status);
+            line.number("took_ms", record.age_ms);
         }
         RecordEvent::Open { subprotocol } => line.text_or_null("subprotocol", subprotocol.as_deref()),
         RecordEvent::Message { direction, opcode, size, fragments } => {
@@ -53,6 +54,7 @@ pub(crate) fn encode(record: &Record, names: &Names, out: &mut Vec<u8>) {
                 None => line.null("code"),
             }
             line.text("initiator", initiator.name());
+            line.number("lasted_ms", record.age_ms);
             let [to_server, to_client] = Direction::BOTH.map(Direction::index);
             line.number("messages_to_server", totals.messages[to_server]);
             line.number("messages_to_client", totals.messages[to_client]);

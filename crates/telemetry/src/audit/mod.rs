@@ -20,6 +20,6 @@ pub use excerpt::Payload;
 pub use file::{OpenError, open};
 pub use output::Counts;
 pub use queue::{QUEUE_RECORDS_DEFAULT, Receiver, Sender, queue, queue_size_max};
-pub use record::{Origin, Record};
+pub use record::{Moment, Origin, Record};
 pub use rotate::{RotatingFile, Rotation};
 pub use writer::Writer;

@@ -8,7 +8,7 @@ use wsi_inspect::Event;
 
 use super::{
     excerpt::Payload,
-    record::{Origin, Record},
+    record::{Moment, Origin, Record},
 };
 
 /// 1.6 MiB a shard, and texts where records have them.
@@ -46,13 +46,12 @@ pub struct Receiver {
 }
 
 impl Sender {
-    /// Makes a record of `event`; if the queue is full, counts it as lost. `time_ns` is the wall time in nanoseconds since
-    /// the Unix epoch.
-    pub fn record(&mut self, event: Event<'_>, origin: Origin, time_ns: u64) {
+    /// Makes a record of `event`; if the queue is full, counts it as lost.
+    pub fn record(&mut self, event: Event<'_>, origin: Origin, moment: Moment) {
         let vacant_min = if matches!(event, Event::Verdict(_)) { 0 } else { self.vacant_min };
         // Asked before the record is made: a queue that stays full costs no hashes and no copies.
         if self.ring.vacant_len() <= vacant_min
-            || self.ring.try_push(Record::new(event, origin, (time_ns, self.revision), self.payload)).is_err()
+            || self.ring.try_push(Record::new(event, origin, moment, self.revision, self.payload)).is_err()
         {
             self.lost += 1;
         }
@@ -126,19 +125,19 @@ pub(crate) mod tests {
     #[test]
     fn a_full_queue_counts_losses_and_keeps_order() {
         let (mut sender, mut receiver) = queue(16, Payload::None);
-        (0..20).for_each(|i| sender.record(PING, origin(0, i), 0));
+        (0..20).for_each(|i| sender.record(PING, origin(0, i), Moment::default()));
         assert_eq!(sender.lost(), 6);
-        (20..30).for_each(|i| sender.record(VERDICT(), origin(0, i), 0));
+        (20..30).for_each(|i| sender.record(VERDICT(), origin(0, i), Moment::default()));
         assert_eq!(sender.lost(), 14, "two places were kept for verdicts");
         assert_eq!(connections(&mut receiver), (0..14).chain([20, 21]).collect::<Vec<_>>());
-        sender.record(PING, origin(0, 30), 0);
+        sender.record(PING, origin(0, 30), Moment::default());
         assert_eq!((sender.lost(), connections(&mut receiver)), (14, vec![30]));
     }
 
     #[test]
     fn the_smallest_queue_works() {
         let (mut sender, mut receiver) = queue(0, Payload::None);
-        (0..3).for_each(|i| sender.record(PING, origin(0, i), 0));
+        (0..3).for_each(|i| sender.record(PING, origin(0, i), Moment::default()));
         assert_eq!((sender.lost(), connections(&mut receiver)), (2, vec![0]));
     }
 }

@@ -31,6 +31,15 @@ pub struct Origin {
     pub policy: Option<u16>,
 }
 
+/// When an event took place.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Moment {
+    /// Wall time, in nanoseconds since the Unix epoch.
+    pub time_ns: u64,
+    /// Since the connection came, in nanoseconds of a clock that nobody sets.
+    pub age_ns: u64,
+}
+
 /// One audit record.
 #[derive(Debug)]
 pub struct Record {
@@ -38,6 +47,8 @@ pub struct Record {
     pub(crate) time_ns: u64,
     /// Of the configuration that held.
     pub(crate) revision: u32,
+    /// Of the connection; 49 days at most.
+    pub(crate) age_ms: u32,
     pub(crate) origin: Origin,
     pub(crate) event: RecordEvent,
 }
@@ -86,8 +97,9 @@ impl Record {
     };
 
     /// `time_ns` is the wall time in nanoseconds since the Unix epoch; `payload` says what of a verdict's payload is kept.
-    pub fn new(event: Event<'_>, origin: Origin, (time_ns, revision): (u64, u32), payload: Payload) -> Self {
-        Self { time_ns, revision, origin, event: RecordEvent::new(event, payload) }
+    pub fn new(event: Event<'_>, origin: Origin, moment: Moment, revision: u32, payload: Payload) -> Self {
+        let age_ms = u32::try_from(moment.age_ns / 1_000_000).unwrap_or(u32::MAX);
+        Self { time_ns: moment.time_ns, revision, age_ms, origin, event: RecordEvent::new(event, payload) }
     }
 }
 

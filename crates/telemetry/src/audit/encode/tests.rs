@@ -4,7 +4,7 @@ use wsi_inspect::{CloseCode, Condition, Event, Initiator, Refusal, RuleId, Total
 use super::*;
 use crate::{
     PolicyNames,
-    audit::{Origin, Payload},
+    audit::{Moment, Origin, Payload},
 };
 
 /// The longest line of a record, when every byte of every bounded text needs six.
@@ -18,6 +18,8 @@ const ORIGIN: Origin = Origin {
     policy: Some(0),
 };
 
+const MOMENT: Moment = Moment { time_ns: 1_500_000_000_000_001_000, age_ns: 12_999_999 };
+
 fn names() -> Names {
     let mut names = Names::new(vec!["edge".into()], []);
     let rules = (0..names.fixed_rules.len()).map(|i| format!("own-{i}")).collect();
@@ -27,7 +29,7 @@ fn names() -> Names {
 
 fn line(event: Event<'_>, origin: Origin, payload: Payload) -> String {
     let mut out = Vec::new();
-    encode(&Record::new(event, origin, (1_500_000_000_000_001_000, 7), payload), &names(), &mut out);
+    encode(&Record::new(event, origin, MOMENT, 7, payload), &names(), &mut out);
     String::from_utf8(out).unwrap()
 }
 
@@ -62,10 +64,11 @@ fn verdict(outcome: Outcome) -> VerdictEvent<'static> {
 #[test]
 fn handshake() {
     let event = Event::Handshake { path: "/chat", host: "a.example:80", origin: None, status: 101 };
-    let fields = json!({"path": "/chat", "host": "a.example:80", "origin": null, "status": 101});
+    let fields =
+        json!({"path": "/chat", "host": "a.example:80", "origin": null, "status": 101, "took_ms": 12});
     assert_eq!(parsed(event), record("ws_handshake", fields));
     let event = Event::Handshake { path: "/", host: "a", origin: Some("https://a"), status: 403 };
-    let fields = json!({"path": "/", "host": "a", "origin": "https://a", "status": 403});
+    let fields = json!({"path": "/", "host": "a", "origin": "https://a", "status": 403, "took_ms": 12});
     assert_eq!(parsed(event), record("ws_handshake", fields));
 }
 
@@ -93,7 +96,7 @@ fn close() {
     let totals = Totals { messages: [1, 2], bytes: [3, u64::MAX] };
     let event = Event::Close { code: Some(CloseCode::NORMAL), initiator: Initiator::Client, totals };
     let mut fields = json!({
-        "code": 1000, "initiator": "client", "messages_to_server": 1, "messages_to_client": 2,
+        "code": 1000, "initiator": "client", "lasted_ms": 12, "messages_to_server": 1, "messages_to_client": 2,
         "bytes_to_server": 3, "bytes_to_client": u64::MAX,
     });
     assert_eq!(parsed(event), record("ws_close", fields.clone()));

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{
     super::{
-        Payload, open, queue,
+        Moment, Payload, open, queue,
         queue::tests::{PING, origin},
     },
     *,
@@ -73,7 +73,8 @@ fn records_of_all_shards_arrive_in_each_shards_order() {
         scope.spawn(|| writer.run(&stop));
         let shards = senders.into_iter().zip(0..).map(|(mut sender, shard)| {
             scope.spawn(move || {
-                (0..RECORDS).for_each(|i| sender.record(PING, origin(shard, i), i));
+                (0..RECORDS)
+                    .for_each(|i| sender.record(PING, origin(shard, i), Moment { time_ns: i, age_ns: 0 }));
                 sender.lost()
             })
         });
@@ -109,7 +110,7 @@ fn a_full_disk_loses_records_and_nothing_else() {
     });
     let counts = writer.counts();
     let mut send = |connections: std::ops::Range<u64>| {
-        connections.for_each(|i| sender.record(PING, origin(0, i), 0));
+        connections.for_each(|i| sender.record(PING, origin(0, i), Moment::default()));
         writer.drain();
         (counts.written.value(), counts.lost.value(), reports.lost.value())
     };
@@ -134,7 +135,7 @@ fn a_full_disk_loses_records_and_nothing_else() {
 #[test]
 fn a_drain_is_bounded_and_the_end_is_not() {
     let (mut sender, receiver) = queue(8_000, Payload::None);
-    (0..6_000).for_each(|i| sender.record(PING, origin(0, i), 0));
+    (0..6_000).for_each(|i| sender.record(PING, origin(0, i), Moment::default()));
     let disk = Disk::default();
     let mut writer = writer(vec![receiver], &disk);
     assert_eq!(writer.drain(), TURN_RECORDS_MAX);
