@@ -99,6 +99,12 @@ impl ShardCells {
         self.unrouted.store(unrouted);
     }
 
+    pub(crate) fn dataplane(&self) -> DataplaneStats {
+        let mut stats = DataplaneStats::default();
+        self.add_dataplane_to(&mut stats);
+        stats
+    }
+
     pub(crate) fn add_dataplane_to(&self, sum: &mut DataplaneStats) {
         let mut words = sum.into_words();
         add_all(&mut words, &self.dataplane);

@@ -60,6 +60,7 @@ impl Exposition {
         Family::new(&mut out, "wsi_shards", Kind::Gauge, "Cores that carry connections.")
             .sample(&[], self.shards.len() as u64);
         self.write_reloads(&mut out);
+        self.write_shards(&mut out);
         let dataplane = self.dataplane();
         write_connections(&mut out, &dataplane);
         write_traffic(&mut out, &dataplane);
@@ -112,6 +113,20 @@ impl Exposition {
                     verdicts.sample(&labels, counts[direction.index()]);
                 }
             }
+        }
+    }
+
+    /// How evenly cores are loaded.
+    fn write_shards(&self, out: &mut String) {
+        let of_each =
+            || self.shards.iter().enumerate().map(|(number, shard)| (number.to_string(), shard.dataplane()));
+        let help = "Client connections that are there now, by the core that carries them.";
+        let mut open = Family::new(out, "wsi_shard_connections_open", Kind::Gauge, help);
+        of_each().for_each(|(number, stats)| open.sample(&[("shard", &number)], stats.connections_open));
+        let help = "Bytes read from sockets, by core.";
+        let mut received = Family::new(out, "wsi_shard_received_bytes_total", Kind::Counter, help);
+        for (number, stats) in of_each() {
+            received.sample(&[("shard", &number)], stats.bytes_received.iter().sum());
         }
     }
 

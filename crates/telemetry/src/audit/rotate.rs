@@ -4,7 +4,8 @@ use std::{
     fs::{self, File},
     io::{self, Write},
     path::{Path, PathBuf},
-    thread,
+    sync::mpsc::{self, SyncSender},
+    thread::{self, JoinHandle},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -14,6 +15,9 @@ use super::{
     file::{OpenError, open},
     time::write_rfc3339,
 };
+
+const PACKED: &str = ".gz";
+const UNFINISHED: &str = ".gz.part";
 
 /// When a file is set aside, and what becomes of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,16 +42,28 @@ pub struct RotatingFile {
     began: Instant,
     /// The last byte that was written ended a line.
     is_between_lines: bool,
+    tidier: Option<Tidier>,
+}
+
+/// A thread that compresses what was set aside and deletes the oldest: that takes seconds, and records would be lost meanwhile.
+#[derive(Debug)]
+struct Tidier {
+    calls: SyncSender<()>,
+    thread: JoinHandle<()>,
 }
 
 impl RotatingFile {
+    /// What an earlier process set aside and did not come to compress is compressed too.
+    ///
     /// # Errors
     /// The system's, with what to do about it.
     pub fn open(path: &Path, rotation: Rotation) -> Result<Self, OpenError> {
         let file = open(path)?;
         let size = file.metadata().map_or(0, |metadata| metadata.len());
         let path = path.to_owned();
-        Ok(Self { path, rotation, file, size, began: Instant::now(), is_between_lines: true })
+        // Without a thread it all stays as it is.
+        let tidier = Tidier::start(&path, &rotation).ok();
+        Ok(Self { path, rotation, file, size, began: Instant::now(), is_between_lines: true, tidier })
     }
 
     fn is_due(&self, more: usize) -> bool {
@@ -57,22 +73,41 @@ impl RotatingFile {
     }
 
     fn rotate(&mut self) -> io::Result<()> {
-        let aside = aside(&self.path);
-        fs::rename(&self.path, &aside)?;
+        fs::rename(&self.path, aside(&self.path))?;
         self.file = open(&self.path).map_err(io::Error::other)?;
         (self.size, self.began) = (0, Instant::now());
-        let (path, rotation) = (self.path.clone(), self.rotation.clone());
-        // Compressing takes seconds, and records would be lost meanwhile. Without a thread it stays as it is.
-        let tidy = move || {
-            if rotation.compresses {
-                let _ = compress(&aside);
-            }
-            if let Some(kept_max) = rotation.kept_max {
-                let _ = delete_oldest(&path, kept_max);
-            }
-        };
-        let _ = thread::Builder::new().name("audit-tidy".into()).spawn(tidy);
+        if let Some(tidier) = &self.tidier {
+            tidier.call();
+        }
         Ok(())
+    }
+}
+
+impl Drop for RotatingFile {
+    /// Waits for what is being compressed, so that nobody finds it half done.
+    fn drop(&mut self) {
+        if let Some(Tidier { calls, thread }) = self.tidier.take() {
+            drop(calls);
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Tidier {
+    fn start(path: &Path, rotation: &Rotation) -> io::Result<Self> {
+        let (calls, called) = mpsc::sync_channel(1);
+        let (path, rotation) = (path.to_owned(), rotation.clone());
+        let tidy = move || {
+            // What can't be done now is tried again the next time.
+            let _ = tidy(&path, &rotation);
+            called.iter().for_each(|()| drop(tidy(&path, &rotation)));
+        };
+        Ok(Self { calls, thread: thread::Builder::new().name("audit-tidy".into()).spawn(tidy)? })
+    }
+
+    fn call(&self) {
+        // One that waits is enough for all that was set aside by then.
+        let _ = self.calls.try_send(());
     }
 }
 
@@ -106,9 +141,23 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
+fn tidy(path: &Path, rotation: &Rotation) -> io::Result<()> {
+    let files = set_aside(path)?;
+    if rotation.compresses {
+        files.iter().filter(|file| !is_packed(file)).try_for_each(|file| compress(file))?;
+    }
+    let files = set_aside(path)?;
+    let excess = files.len().saturating_sub(rotation.kept_max.unwrap_or(usize::MAX));
+    files.iter().take(excess).try_for_each(fs::remove_file)
+}
+
 /// Leaves the plain file until the compressed one is whole.
 fn compress(path: &Path) -> io::Result<()> {
-    let (target, unfinished) = (with_suffix(path, ".gz"), with_suffix(path, ".gz.part"));
+    let (target, unfinished) = (with_suffix(path, PACKED), with_suffix(path, UNFINISHED));
+    // Of a process that was killed.
+    if unfinished.exists() {
+        fs::remove_file(&unfinished)?;
+    }
     let out = open(&unfinished).map_err(io::Error::other)?;
     let mut encoder = GzEncoder::new(out, Compression::default());
     io::copy(&mut File::open(path)?, &mut encoder)?;
@@ -117,21 +166,26 @@ fn compress(path: &Path) -> io::Result<()> {
     fs::remove_file(path)
 }
 
-/// Their names sort as their times do.
-fn delete_oldest(path: &Path, kept_max: usize) -> io::Result<()> {
+/// What was set aside, the oldest first: their names sort as their times do.
+fn set_aside(path: &Path) -> io::Result<Vec<PathBuf>> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return Ok(()) };
+    let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return Ok(Vec::new()) };
     let is_aside = |file: &str| {
         let time = file.strip_prefix(name).and_then(|rest| rest.strip_prefix('.'));
-        time.is_some_and(|time| time.starts_with(|first: char| first.is_ascii_digit()) && time.contains('T'))
+        let is_time =
+            |time: &str| time.starts_with(|first: char| first.is_ascii_digit()) && time.contains('T');
+        time.is_some_and(is_time) && !file.ends_with(UNFINISHED)
     };
     let mut files: Vec<_> = fs::read_dir(folder)?
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(is_aside))
         .collect();
     files.sort();
-    let excess = files.len().saturating_sub(kept_max);
-    files.iter().take(excess).try_for_each(fs::remove_file)
+    Ok(files)
+}
+
+fn is_packed(path: &Path) -> bool {
+    path.as_os_str().as_encoded_bytes().ends_with(PACKED.as_bytes())
 }
 
 #[cfg(test)]
@@ -188,6 +242,24 @@ mod tests {
         flate2::read::GzDecoder::new(packed).read_to_string(&mut text).unwrap();
         assert_eq!(text, "first\n");
         assert_eq!(fs::read_to_string(path).unwrap(), "second\n");
+    }
+
+    #[test]
+    fn what_a_killed_process_left_is_compressed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.jsonl");
+        let left = folder.path().join("audit.jsonl.2026-11-25T10-00-00.000000000Z");
+        fs::write(&left, "first\n").unwrap();
+        fs::write(with_suffix(&left, UNFINISHED), "half").unwrap();
+        fs::write(folder.path().join("audit.jsonl.bak"), "mine").unwrap();
+        let rotation = Rotation { compresses: true, ..Rotation::default() };
+        drop(RotatingFile::open(&path, rotation).unwrap());
+        let names = ["audit.jsonl", "audit.jsonl.2026-11-25T10-00-00.000000000Z.gz", "audit.jsonl.bak"];
+        assert_eq!(files(folder.path()), names);
+        let mut text = String::new();
+        let packed = File::open(folder.path().join(names[1])).unwrap();
+        flate2::read::GzDecoder::new(packed).read_to_string(&mut text).unwrap();
+        assert_eq!(text, "first\n");
     }
 
     #[test]

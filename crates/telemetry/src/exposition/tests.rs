@@ -42,6 +42,7 @@ fn shards_are_summed() {
         let dataplane = DataplaneStats {
             connections_open: scale,
             bytes_sent: [0, 6 * scale],
+            bytes_received: [scale, 8 * scale],
             audit_lost: scale,
             ..DataplaneStats::default()
         };
@@ -55,6 +56,9 @@ fn shards_are_summed() {
     expect("wsi_shards", &[], 2);
     expect("wsi_build_info", &[("version", "1.2.3")], 1);
     expect("wsi_connections_open", &[], 101);
+    expect("wsi_shard_connections_open", &[("shard", "0")], 1);
+    expect("wsi_shard_connections_open", &[("shard", "1")], 100);
+    expect("wsi_shard_received_bytes_total", &[("shard", "1")], 900);
     expect("wsi_sent_bytes_total", &[("direction", "to_client")], 606);
     expect("wsi_messages_total", &[("policy", "plain"), ("direction", "to_server")], 101);
     expect("wsi_messages_total", &[("policy", "plain"), ("direction", "to_client")], 202);
