@@ -294,6 +294,12 @@ fn rules() {
             "remove it",
         );
     }
+    check_place(
+        "validation { schema-type \"protobuf\"; schema-path \"Cargo.toml\" message=\"M\"; unknown-fields \"strip\"; discriminator \"/t\"; schema \"a\" path=\"Cargo.toml\" message=\"A\" }",
+        "\"strip\"",
+        "\"strip\" needs one type that all messages are read as",
+        "leave out `path=`",
+    );
     check_rule(
         "validation { schema-type \"msgpack\"; schema-path \"Cargo.toml\"; unknown-fields \"allow\" }",
         78,

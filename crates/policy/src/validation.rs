@@ -85,6 +85,8 @@ pub enum UnknownFields {
     /// It is invalid: nobody here can judge what they mean, and a receiver may.
     #[default]
     Reject,
+    /// Fields are taken away from the message; values of enums make it invalid.
+    Strip,
     Allow,
 }
 

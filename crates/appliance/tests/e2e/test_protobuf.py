@@ -190,10 +190,10 @@ def folder(tmp_path_factory):
     return folder
 
 
-def validating(folder, options: str = "", *, file: str = "order.proto", constraints: bool = True, more="") -> str:
+def validating(folder, options: str = "", *, file: str = "order.proto", constraints: bool = True, more="", mode="enforce") -> str:
     path = f'schema-path "{folder / file}" message="trade.Order"'
     path += f' constraints="{folder / "order.json"}"' if constraints else ""
-    return agent_block(f'validation {{ schema-type "protobuf"; {path}; {options} }}\n{more}')
+    return agent_block(f'validation {{ schema-type "protobuf"; {path}; {options} }}\n{more}', mode=mode)
 
 
 @pytest.fixture(scope="module", params=["order.proto", "order.binpb"])
@@ -320,6 +320,22 @@ def test_unknown_fields_may_pass_and_obey_the_wire(start, backend, folder, const
     pair.exchange(until=lambda: len(pair.server.heard.messages) == len(allowed) or pair.server.heard.ended)
     assert pair.server.heard.payloads == allowed
     assert len(inspector.wait_verdicts(len(refused))) == len(refused)
+    pair.close()
+
+
+@pytest.mark.parametrize("mode", ["enforce", "detect"])
+def test_unknown_fields_are_stripped(start, backend, folder, mode):
+    inspector = start(backend.port, validating(folder, 'unknown-fields "strip"; action "drop"', mode=mode))
+    pair = open_pair(inspector, backend)
+    sent = [REFUSED["unknown-field"], REFUSED["unknown-field-below"], VALID + b"\xa3\x06\x08\x01\xa4\x06", VALID]
+    refused = [REFUSED["unknown-enum"], REFUSED["group-bomb"]]
+    expected = [VALID, VALID + b"\x2a\x00", VALID, VALID]
+    if mode == "detect":
+        expected = sent[:1] + refused + sent[1:]
+    pair.client.queue(b"".join(map(pair.client.framer.binary, sent[:1] + refused + sent[1:])))
+    pair.exchange(until=lambda: len(pair.server.heard.messages) == len(expected) or pair.server.heard.ended)
+    assert pair.server.heard.payloads == expected
+    assert {verdict["rule"] for verdict in inspector.wait_verdicts(len(refused))} == {"validation-1"}
     pair.close()
 
 

@@ -4,7 +4,9 @@ use std::path::Path;
 
 use kdl::KdlNode;
 use wsi_policy::CloseCode;
-use wsi_policy::{Action, Directions, MessageTypes, ProtobufType, SchemaType, UnknownFields, Validation};
+use wsi_policy::{
+    Action, Directions, MessageTypes, ProtobufType, Registry, SchemaType, UnknownFields, Validation,
+};
 
 use super::discriminator::Found;
 use super::registry::{self, refuse_property};
@@ -78,6 +80,7 @@ fn read(
             if format == Format::Json { SchemaType::Json } else { SchemaType::MessagePack }
         }
     };
+    refuse_strip(block, &schema_type, registry.as_ref(), findings);
     // A file that is missing is reported.
     let schema_path = match schema_path {
         None => None,
@@ -94,6 +97,19 @@ fn read(
         action,
         reply,
     })
+}
+
+/// Fields are taken away by one type, before anybody asks of which type a message is.
+fn refuse_strip(block: Block<'_>, kind: &SchemaType, registry: Option<&Registry>, findings: &mut Findings) {
+    let strips = matches!(kind, SchemaType::Protobuf(kind) if kind.unknown_fields == UnknownFields::Strip);
+    let has_own = registry.is_some_and(|registry| registry.types.iter().any(|each| each.read_as.is_some()));
+    if let (true, true, Some(value)) = (strips, has_own, block.value("unknown-fields")) {
+        findings.mistake(
+            value.span(),
+            "\"strip\" needs one type that all messages are read as",
+            "leave out `path=` of `schema`, so that all are of the type of `schema-path`; or \"reject\" or \"allow\"",
+        );
+    }
 }
 
 /// Of Protobuf something must say how a message is read, to find out its type.
@@ -132,7 +148,11 @@ fn read_subprotocols(block: Block<'_>, agent: Block<'_>, findings: &mut Findings
 }
 
 fn read_protobuf(block: Block<'_>, base: &Path, findings: &mut Findings) -> Option<ProtobufType> {
-    let policies = [("reject", Ok(UnknownFields::Reject)), ("allow", Ok(UnknownFields::Allow))];
+    let policies = [
+        ("reject", Ok(UnknownFields::Reject)),
+        ("strip", Ok(UnknownFields::Strip)),
+        ("allow", Ok(UnknownFields::Allow)),
+    ];
     let unknown_fields = choose(block, "unknown-fields", &policies, findings).unwrap_or_default();
     let path = block.node("schema-path")?;
     let constraints =

@@ -103,11 +103,13 @@ impl Readings {
         let (path, message, unknown) = match format {
             MessageFormat::Json => return Ok(Format::Json),
             MessageFormat::MessagePack => return Ok(Format::MessagePack),
-            MessageFormat::Protobuf { path, message, unknown_fields: UnknownFields::Reject } => {
-                (path, message, Unknown::Reject)
-            }
-            MessageFormat::Protobuf { path, message, unknown_fields: UnknownFields::Allow } => {
-                (path, message, Unknown::Allow)
+            MessageFormat::Protobuf { path, message, unknown_fields } => {
+                let unknown = match unknown_fields {
+                    UnknownFields::Reject => Unknown::Reject,
+                    UnknownFields::Strip => Unknown::Strip,
+                    UnknownFields::Allow => Unknown::Allow,
+                };
+                (path, message, unknown)
             }
         };
         let wanted = self.want(format, false);

@@ -63,6 +63,11 @@ impl Parts<'_> {
         let is_enforced = self.policy.mode == Mode::Enforce;
         let rewrites =
             self.rewrites.iter().filter(|(rewrite, _)| rewrite.directions.contains(direction) && is_enforced);
+        // First of all, so that the others see what is left.
+        let strips = validations.clone().filter(|_| is_enforced);
+        let strips = strips
+            .filter_map(|(validation, rule, schemas)| RewritePlan::stripping(validation, *rule, schemas));
+        let rewrites = strips.chain(rewrites.map(|(_, plan)| Arc::clone(plan))).collect();
         let states = self.states.iter().filter(|plan| plan.holds_in(direction));
         let states: Vec<_> = states.cloned().collect();
         let plan = Plan {
@@ -81,7 +86,7 @@ impl Parts<'_> {
                     action: validation.action,
                 })
                 .collect(),
-            rewrites: rewrites.map(|(_, plan)| Arc::clone(plan)).collect(),
+            rewrites,
             stream: StreamPlan::default(),
         };
         Plan { stream: StreamPlan::new(&self.policy.limits, self.policy.mode, &plan), ..plan }

@@ -4,13 +4,20 @@ use std::{path::Path, sync::Arc};
 
 use hmac::{Hmac, Mac as _};
 use sha2::Sha256;
-use wsi_policy::{Change, Literal as PolicyLiteral, MessageTypes, Policy, Rewrite, RewriteFormat};
+use wsi_policy::{
+    Change, Literal as PolicyLiteral, MessageTypes, Policy, Rewrite, RewriteFormat, SchemaType,
+    UnknownFields, Validation,
+};
 use wsi_schema::{
     Literal, Pointer,
     protobuf::{self, MessageType},
 };
 
-use super::EngineError;
+use super::{
+    EngineError,
+    format::{Format, Reading},
+    schemas::Schemas,
+};
 use crate::rules::RuleId;
 
 /// A change, where it holds.
@@ -28,7 +35,12 @@ pub(crate) struct RewritePlan {
 pub(crate) enum Target {
     Json(Pointer),
     MessagePack(Pointer),
-    Protobuf { kind: Arc<MessageType>, path: protobuf::Path },
+    Protobuf {
+        kind: Arc<MessageType>,
+        path: protobuf::Path,
+    },
+    /// Fields that the type does not declare.
+    Undeclared(Arc<Reading>),
 }
 
 /// What becomes of a value.
@@ -41,6 +53,26 @@ pub(crate) enum Becomes {
     },
     /// With its key.
     Hashed(Hmac<Sha256>),
+}
+
+impl RewritePlan {
+    /// What a validation with `unknown-fields "strip"` makes of messages.
+    pub fn stripping(validation: &Validation, rule: RuleId, schemas: &Schemas) -> Option<Arc<Self>> {
+        let (SchemaType::Protobuf(kind), Format::Protobuf(reading)) =
+            (&validation.schema_type, &schemas.format)
+        else {
+            return None;
+        };
+        (kind.unknown_fields == UnknownFields::Strip).then(|| {
+            Arc::new(Self {
+                rule,
+                messages: validation.messages,
+                at: "unknown-fields".to_owned(),
+                target: Target::Undeclared(Arc::clone(reading)),
+                change: Becomes::Nothing,
+            })
+        })
+    }
 }
 
 /// The types that were loaded for earlier rules, with where they came from.

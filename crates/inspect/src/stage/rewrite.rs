@@ -30,6 +30,7 @@ pub(crate) fn rewrite(engine: &Engine, plan: &RewritePlan, payload: &[u8]) -> Re
             json::edit(text, pointer, &operation, limits)
         }
         Target::MessagePack(pointer) => msgpack::edit(payload, pointer, &operation, limits),
+        Target::Undeclared(reading) => reading.kind.strip(payload, limits),
         Target::Protobuf { kind, path } => kind.edit(payload, path, &operation, limits),
     }
 }

@@ -29,16 +29,20 @@ impl MessageType {
         limits: &Limits,
     ) -> Result<Edits, EditFault> {
         self.verify(bytes, limits, Unknown::Allow, |_| {})?;
-        let mut walk = Walk {
-            types: self,
-            bytes,
-            operation,
-            value: path.value.as_deref(),
-            edits: Edits::default(),
-            frames: Vec::new(),
-        };
-        let whole = Body { reader: Reader::new(bytes), frame: None };
-        walk.message(MessageIndex(0), &[whole], &path.steps)?;
+        let mut walk = Walk::new(self, bytes, operation, path.value.as_deref());
+        walk.message(MessageIndex(0), &[Body::whole(bytes)], &path.steps)?;
+        walk.settle_lengths();
+        Ok(walk.edits.finish())
+    }
+
+    /// The changes that take away every field that the types here do not declare, at any depth.
+    ///
+    /// # Errors
+    /// When `bytes` is none of this type otherwise.
+    pub fn strip(&self, bytes: &[u8], limits: &Limits) -> Result<Edits, EditFault> {
+        self.verify(bytes, limits, Unknown::Strip, |_| {})?;
+        let mut walk = Walk::new(self, bytes, &Operation::Remove, None);
+        walk.strip(MessageIndex(0), Body::whole(bytes))?;
         walk.settle_lengths();
         Ok(walk.edits.finish())
     }
@@ -91,7 +95,58 @@ enum Content<'a> {
     Group(Reader<'a>),
 }
 
+impl<'a> Body<'a> {
+    fn whole(bytes: &'a [u8]) -> Self {
+        Self { reader: Reader::new(bytes), frame: None }
+    }
+}
+
 impl<'a> Walk<'a> {
+    fn new(
+        types: &'a MessageType,
+        bytes: &'a [u8],
+        operation: &'a Operation<'a>,
+        value: Option<&'a [u8]>,
+    ) -> Self {
+        Self { types, bytes, operation, value, edits: Edits::default(), frames: Vec::new() }
+    }
+
+    /// It recurses once per level, of which verifying has allowed so many.
+    fn strip(&mut self, index: MessageIndex, mut body: Body<'a>) -> Result<(), Fault> {
+        let Some(message) = self.types.message(index) else { return Ok(()) };
+        let reader = &mut body.reader;
+        while !reader.is_empty() {
+            let tag = reader.tag()?;
+            if tag.wire == WireType::GroupEnd {
+                break;
+            }
+            let start = reader.offset();
+            let mut inside = *reader;
+            reader.skip(tag, u32::MAX, &mut |_| {})?;
+            let whole = tag.offset..reader.offset();
+            let content = match (message.field(tag.number), tag.wire) {
+                (None, _) => {
+                    self.splice(body.frame, whole, Vec::new());
+                    continue;
+                }
+                (Some((_, Field { kind: Kind::Message(index), .. })), WireType::Length) => {
+                    let content = inside.length_delimited(tag.offset)?;
+                    (*index, Content::Length { length: start..content.offset(), content })
+                }
+                (Some((_, Field { kind: Kind::Group(index), .. })), WireType::GroupStart) => {
+                    (*index, Content::Group(inside))
+                }
+                (Some(_), _) => continue,
+            };
+            let (index, content) = content;
+            let sent = Sent { whole, content, frame: body.frame, is_anew: false };
+            if let Some(inner) = self.enter(&sent) {
+                self.strip(index, inner)?;
+            }
+        }
+        Ok(())
+    }
+
     /// `bodies` are parts of one message, to be merged. It recurses once per step.
     fn message(&mut self, index: MessageIndex, bodies: &[Body<'a>], steps: &[Step]) -> Result<(), Fault> {
         let [Step::Field(place), rest @ ..] = steps else { return Ok(()) };

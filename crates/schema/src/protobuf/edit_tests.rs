@@ -354,3 +354,61 @@ proptest! {
         })?;
     }
 }
+
+#[test]
+fn undeclared_fields_are_stripped_at_any_depth() {
+    let kind =
+        of("message M { M m = 1; string s = 2; int32 n = 3; repeated M l = 4; map<string, M> e = 5; }");
+    let within =
+        |number: u8, body: &[u8]| [&[number << 3 | 2][..], &varint(body.len() as u64), body].concat();
+    let plain: [&[u8]; 3] = [b"\x12\x02ab", b"\x18\x05", b""];
+    // Of every wire type, a group with a field in it too.
+    let unknown: [&[u8]; 6] = [
+        b"\x78\x01",
+        b"\x7a\x02xy",
+        b"\x79\x01\x02\x03\x04\x05\x06\x07\x08",
+        b"\x7d\x01\x02\x03\x04",
+        b"\x7b\x10\x01\x7c",
+        b"",
+    ];
+    for known in plain {
+        for undeclared in unknown {
+            let bad = [undeclared, known, undeclared].concat();
+            let entry = |body: &[u8]| [b"\x0a\x01k".to_vec(), within(2, body)].concat();
+            let around = |body: &[u8]| {
+                let levels = [within(1, &within(4, body)), within(4, body), within(5, &entry(body))];
+                [levels.concat(), body.to_vec()].concat()
+            };
+            let (sent, expected) = (around(&bad), around(known));
+            let edits = kind.strip(&sent, &Limits::default()).unwrap();
+            let mut out = Vec::new();
+            edits.apply(&sent, &mut out);
+            assert_eq!(out, expected);
+            assert_eq!(edits.is_empty(), undeclared.is_empty());
+            kind.verify(&out, &Limits::default(), Unknown::Reject, |_| {}).unwrap();
+        }
+    }
+    assert!(kind.strip(b"\x12\x05ab", &Limits::default()).is_err(), "what is cut off is no message");
+}
+
+#[test]
+fn values_of_enums_are_not_stripped() {
+    let kind = of("enum E { A = 0; } message M { E e = 1; }");
+    assert!(kind.strip(b"\x08\x07", &Limits::default()).is_err());
+    assert!(kind.verify(b"\x08\x00\x78\x01", &Limits::default(), Unknown::Strip, |_| {}).is_ok());
+}
+
+proptest! {
+    /// Whatever another type has to say is gone, and nothing else.
+    #[test]
+    fn what_is_left_is_declared(choices in prop::collection::vec(any::<u8>(), 0..160)) {
+        let bytes = messages(choices);
+        let kind = of("message M { string s = 2; int32 n = 3; M m = 1; }");
+        if let Ok(edits) = kind.strip(&bytes, &Limits::default()) {
+            let mut out = Vec::new();
+            edits.apply(&bytes, &mut out);
+            prop_assert_eq!(kind.verify(&out, &Limits::default(), Unknown::Reject, |_| {}), Ok(()));
+            prop_assert!(kind.strip(&out, &Limits::default()).unwrap().is_empty());
+        }
+    }
+}

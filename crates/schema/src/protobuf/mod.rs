@@ -63,6 +63,8 @@ use crate::{
 pub enum Unknown {
     #[default]
     Reject,
+    /// Fields may come, to be taken away ([`MessageType::strip`]); values of enums may not, because nothing could take their place.
+    Strip,
     Allow,
 }
 

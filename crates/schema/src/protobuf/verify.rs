@@ -58,7 +58,7 @@ impl<'a, P: FnMut(&'a [u8])> Verifier<'_, P> {
         let Some((_, field)) = message.field(tag.number) else {
             return match self.unknown {
                 Unknown::Reject => Err(Fault::UnknownField { number: tag.number, offset: tag.offset }),
-                Unknown::Allow => reader.skip(tag, depth_left, &mut self.payload),
+                Unknown::Strip | Unknown::Allow => reader.skip(tag, depth_left, &mut self.payload),
             };
         };
         match (field.kind, tag.wire) {
@@ -97,7 +97,7 @@ impl<'a, P: FnMut(&'a [u8])> Verifier<'_, P> {
         let value = scalar.read(reader, tag.offset)?;
         match scalar {
             Scalar::Enum(index)
-                if self.unknown == Unknown::Reject && self.types.name_of(index, value).is_none() =>
+                if self.unknown != Unknown::Allow && self.types.name_of(index, value).is_none() =>
             {
                 Err(Fault::UnknownEnumValue { number: tag.number, offset: tag.offset })
             }
