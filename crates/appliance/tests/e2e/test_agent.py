@@ -347,9 +347,20 @@ def test_an_answer_that_is_late_is_not_given(start, backend, tmp_path):
     while inspector.metrics()["wsi_agent_late_total"] < 1:
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    # As a proxy does, the next event comes when the last one was given up: what waits behind a long inspection is late as well.
+    # As a proxy does, the next event comes when the last one was given up: what waits behind a long inspection is late as well. On a
+    # busy machine it may be late itself, by a millisecond, and gets no answer then.
     ws.index[True] = 1
-    assert ws.text(True, b"[]") == 1011
+    for link in proxy.links:
+        link.socket.settimeout(0.5)
+    for _ in range(40):
+        try:
+            verdict = ws.text(True, b"[]")
+        except TimeoutError:
+            continue
+        assert verdict == 1011
+        break
+    else:
+        pytest.fail("40 small messages in a row were late")
     # The late one got no answer at all.
     for link in proxy.links:
         link.socket.settimeout(0.3)
