@@ -50,7 +50,7 @@ def test_what_inspection_took_is_told_by_stage(inspector, backend):
     for _ in range(200):
         says(pair, "hello" * 100)
     deadline = time.monotonic() + 5
-    while not (shown := inspector.api("status")[1]["inspection"]) or shown[0]["timed"] < 3:
+    while not (shown := inspector.api("status")[1]["inspection"]) or shown[0]["timed"] < 4:
         assert time.monotonic() < deadline, shown
         time.sleep(0.05)
     by_stage = {each["stage"]: each for each in shown}

@@ -17,6 +17,8 @@
 //!   still sends after [`GRACE_NS`] gets the hard close.
 
 mod anomaly;
+mod half;
+mod late;
 mod session;
 mod upgrade;
 

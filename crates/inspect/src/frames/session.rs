@@ -9,7 +9,11 @@ use wsi_ws::{
     frame::CONTROL_PAYLOAD_SIZE_MAX,
 };
 
-use super::Anomaly;
+use super::{
+    Anomaly,
+    half::{FrameHalf, Rest},
+    late::TooLateToDrop,
+};
 use crate::{
     engine::Engine,
     event::{Event, EventSink, Initiator, Outcome, Totals, VerdictEvent},
@@ -65,29 +69,6 @@ pub struct FrameSession {
     /// Who sent the first close frame, and its code.
     closed_by: Option<(Initiator, Option<CloseCode>)>,
     has_told_end: bool,
-}
-
-/// What one endpoint sends.
-#[derive(Debug)]
-struct FrameHalf {
-    assembler: Assembler,
-    buckets: Box<[Bucket]>,
-    control: Bucket,
-    rest: Rest,
-    /// How much of the open message was scanned.
-    scanned: usize,
-    message_began_ns: u64,
-    is_closed: bool,
-}
-
-/// What becomes of the rest of a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Rest {
-    Inspected,
-    /// Nothing of the message has passed, and nothing will.
-    Dropped,
-    /// Its beginning was not seen, and the policy lets pass what can't be inspected.
-    Missed,
 }
 
 /// The policy or the protocol has ended the connection.
@@ -560,36 +541,6 @@ impl FrameSession {
     }
 }
 
-impl FrameHalf {
-    fn new(engine: &Engine, direction: Direction, now_ns: u64) -> Self {
-        Self {
-            assembler: Assembler::default(),
-            buckets: stage::rate::buckets(engine.plan(direction), now_ns),
-            control: Bucket::full(&engine.control_rate, now_ns),
-            rest: Rest::Inspected,
-            scanned: 0,
-            message_began_ns: now_ns,
-            is_closed: false,
-        }
-    }
-
-    /// The word on a continuation of a message whose fate is known.
-    fn continue_rest(&mut self, opcode: Opcode, fin: bool) -> Option<FrameVerdict> {
-        if opcode != Opcode::Continuation {
-            return None;
-        }
-        let verdict = match self.rest {
-            Rest::Inspected => return None,
-            Rest::Dropped => FrameVerdict::Drop,
-            Rest::Missed => FrameVerdict::Allow,
-        };
-        if fin {
-            self.rest = Rest::Inspected;
-        }
-        Some(verdict)
-    }
-}
-
 /// Takes the proof away, as what builds outgoing bytes does.
 fn allowed(_: Permit) -> FrameVerdict {
     FrameVerdict::Allow
@@ -631,24 +582,5 @@ const fn sender(direction: Direction) -> Initiator {
     match direction {
         Direction::ToServer => Initiator::Client,
         Direction::ToClient => Initiator::Server,
-    }
-}
-
-/// Tells a drop as the close that it becomes when earlier fragments of the message are gone.
-struct TooLateToDrop<'a, S: EventSink>(&'a mut S);
-
-impl<S: EventSink> EventSink for TooLateToDrop<'_, S> {
-    fn policy_chosen(&mut self, policy: usize) {
-        self.0.policy_chosen(policy);
-    }
-
-    fn event(&mut self, event: Event<'_>) {
-        self.0.event(match event {
-            Event::Verdict(verdict) if verdict.outcome == Outcome::Message(Action::Drop) => {
-                let outcome = Outcome::Message(Action::Close(CloseCode::POLICY_VIOLATION));
-                Event::Verdict(VerdictEvent { outcome, ..verdict })
-            }
-            event => event,
-        });
     }
 }

@@ -7,7 +7,7 @@ use super::{
     Fault, MessageType, Unknown,
     path::{Path, Step, varint},
     types::{Cardinality, Field, Kind, Message, MessageIndex, Scalar},
-    wire::{Reader, WireType},
+    wire::{Reader, Tag, WireType},
 };
 use crate::{
     edit::{EditFault, Edits, Operation, Text},
@@ -114,17 +114,9 @@ impl<'a> Walk<'a> {
     /// It recurses once per level, of which verifying has allowed so many.
     fn strip(&mut self, index: MessageIndex, mut body: Body<'a>) -> Result<(), Fault> {
         let Some(message) = self.types.message(index) else { return Ok(()) };
-        let reader = &mut body.reader;
-        while !reader.is_empty() {
-            let tag = reader.tag()?;
-            if tag.wire == WireType::GroupEnd {
-                break;
-            }
-            let start = reader.offset();
-            let mut inside = *reader;
-            reader.skip(tag, u32::MAX, &mut |_| {})?;
-            let whole = tag.offset..reader.offset();
-            let content = match (message.field(tag.number), tag.wire) {
+        while let Some((tag, mut inside, whole)) = next_field(&mut body.reader)? {
+            let start = inside.offset();
+            let (index, content) = match (message.field(tag.number), tag.wire) {
                 (None, _) => {
                     self.splice(body.frame, whole, Vec::new());
                     continue;
@@ -138,7 +130,6 @@ impl<'a> Walk<'a> {
                 }
                 (Some(_), _) => continue,
             };
-            let (index, content) = content;
             let sent = Sent { whole, content, frame: body.frame, is_anew: false };
             if let Some(inner) = self.enter(&sent) {
                 self.strip(index, inner)?;
@@ -197,16 +188,8 @@ impl<'a> Walk<'a> {
         sent: &mut Vec<Sent<'a>>,
     ) -> Result<(), Fault> {
         let oneof = message.fields.get(place).and_then(|field| field.oneof);
-        let reader = &mut body.reader;
-        while !reader.is_empty() {
-            let tag = reader.tag()?;
-            if tag.wire == WireType::GroupEnd {
-                break;
-            }
-            let start = reader.offset();
-            let mut inside = *reader;
-            reader.skip(tag, u32::MAX, &mut |_| {})?;
-            let end = reader.offset();
+        while let Some((tag, mut inside, whole)) = next_field(&mut body.reader)? {
+            let start = inside.offset();
             match message.field(tag.number) {
                 Some((own, _)) if own == place => {
                     let content = match tag.wire {
@@ -215,10 +198,10 @@ impl<'a> Walk<'a> {
                             Content::Length { length: start..content.offset(), content }
                         }
                         WireType::GroupStart => Content::Group(inside),
-                        _ => Content::Scalar(start..end),
+                        _ => Content::Scalar(start..whole.end),
                     };
                     let is_anew = std::mem::take(is_anew);
-                    sent.push(Sent { whole: tag.offset..end, content, frame: body.frame, is_anew });
+                    sent.push(Sent { whole, content, frame: body.frame, is_anew });
                 }
                 Some((_, other)) if oneof.is_some() && other.oneof == oneof => *is_anew = true,
                 _ => {}
@@ -232,16 +215,11 @@ impl<'a> Walk<'a> {
         let oneof = message.fields.get(place).and_then(|field| field.oneof);
         let mut members = Vec::new();
         for Body { mut reader, frame } in bodies.iter().copied() {
-            while !reader.is_empty() {
-                let tag = reader.tag()?;
-                if tag.wire == WireType::GroupEnd {
-                    break;
-                }
-                reader.skip(tag, u32::MAX, &mut |_| {})?;
+            while let Some((tag, _, whole)) = next_field(&mut reader)? {
                 if let Some((own, field)) = message.field(tag.number)
                     && field.oneof == oneof
                 {
-                    members.push((own == place, frame, tag.offset..reader.offset()));
+                    members.push((own == place, frame, whole));
                 }
             }
         }
@@ -414,6 +392,20 @@ impl<'a> Walk<'a> {
         }
         self.splice(parent, length, with);
     }
+}
+
+/// The next field of a verified message or group: its tag, a reader behind that, and where all of it lies. `None`: there is no more.
+fn next_field<'a>(reader: &mut Reader<'a>) -> Result<Option<(Tag, Reader<'a>, Range<usize>)>, Fault> {
+    if reader.is_empty() {
+        return Ok(None);
+    }
+    let tag = reader.tag()?;
+    if tag.wire == WireType::GroupEnd {
+        return Ok(None);
+    }
+    let inside = *reader;
+    reader.skip(tag, u32::MAX, &mut |_| {})?;
+    Ok(Some((tag, inside, tag.offset..reader.offset())))
 }
 
 fn end(content: &Reader<'_>) -> usize {

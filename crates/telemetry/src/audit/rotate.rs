@@ -142,9 +142,9 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 }
 
 fn tidy(path: &Path, rotation: &Rotation) -> io::Result<()> {
-    let files = set_aside(path)?;
     if rotation.compresses {
-        files.iter().filter(|file| !is_packed(file)).try_for_each(|file| compress(file))?;
+        // One that can't be compressed, mostly because the disk is full, keeps none of the old ones from being deleted.
+        set_aside(path)?.iter().filter(|file| !is_packed(file)).for_each(|file| drop(compress(file)));
     }
     let files = set_aside(path)?;
     let excess = files.len().saturating_sub(rotation.kept_max.unwrap_or(usize::MAX));
@@ -260,6 +260,26 @@ mod tests {
         let packed = File::open(folder.path().join(names[1])).unwrap();
         flate2::read::GzDecoder::new(packed).read_to_string(&mut text).unwrap();
         assert_eq!(text, "first\n");
+    }
+
+    #[test]
+    fn the_oldest_go_although_one_can_not_be_compressed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        for hour in 10..14 {
+            fs::write(folder.path().join(format!("a.2026-11-25T{hour}-00-00.0Z")), "x\n").unwrap();
+        }
+        // Where the last one's would be written there is something that is no file.
+        fs::create_dir(folder.path().join("a.2026-11-25T13-00-00.0Z.gz.part")).unwrap();
+        let rotation = Rotation { compresses: true, kept_max: Some(2), ..Rotation::default() };
+        drop(RotatingFile::open(&path, rotation).unwrap());
+        let names = [
+            "a",
+            "a.2026-11-25T12-00-00.0Z.gz",
+            "a.2026-11-25T13-00-00.0Z",
+            "a.2026-11-25T13-00-00.0Z.gz.part",
+        ];
+        assert_eq!(files(folder.path()), names);
     }
 
     #[test]
